@@ -1,0 +1,70 @@
+"""Random samples: the picture's own world, drawn anew (paper section 3)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from singan_toolkit import Output, Picture, Plan, Result, Task, TaskError, hookimpl
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from singan_toolkit import Bundle
+
+
+class Generate(Task):
+    """Draw new pictures with the same textures and objects, from noise.
+
+    Coarse scales draw the layout. With a start scale above 0 the layout below it is that of the training picture, and
+    only what is finer varies (paper figure 8).
+    """
+
+    name = "generate"
+    options = (
+        click.Option(["-n", "--count"], type=click.IntRange(1), default=1, show_default=True, help="Pictures to draw."),
+        click.Option(
+            ["--start-scale"],
+            type=click.IntRange(0),
+            default=0,
+            show_default=True,
+            help="Keep the training picture's layout below this scale.",
+        ),
+        click.Option(["--width"], type=click.IntRange(25, 8192), help="Width in pixels.  [default: as trained]"),
+        click.Option(["--height"], type=click.IntRange(25, 8192), help="Height in pixels.  [default: as trained]"),
+    )
+
+    def plan(self, bundle: Bundle, *, scale: int, seed: int, **options: Any) -> Plan:
+        """All scales from noise, or from z* up to the start scale."""
+        from singan_toolkit.pyramid.noise import Gaussian, NoiseSource, Reconstruction, SwitchAt
+
+        start, scales = options["start_scale"], len(bundle.geometry.sizes)
+        height, width = bundle.geometry.finest
+        size = options["height"] or height, options["width"] or width
+        if start >= scales:
+            raise TaskError(f"there is no scale {start} to start at: this bundle has scales 0 to {scales - 1}")
+        if start and size != (height, width):
+            raise TaskError("a start scale keeps the training picture's layout, so width and height cannot be changed too")
+        noise: NoiseSource = Gaussian(seed)
+        if start:
+            noise = SwitchAt(start, Reconstruction(bundle.pyramid("cpu").z_star), noise)
+        return Plan(
+            route=bundle.geometry.route(finest=size),
+            noise=noise,
+            samples=range(options["count"]),
+            material=seed,
+        )
+
+    def finish(self, walked: Tensor, plan: Plan) -> Output:
+        """One picture a sample, named by the seed that draws it alone."""
+        from singan_toolkit.imaging.tensors import to_bytes
+
+        labels = [f"{plan.material + sample:04d}" for sample in plan.samples]
+        return Output([Result(Picture(to_bytes(one), label), label) for one, label in zip(walked, labels, strict=True)])
+
+
+@hookimpl
+def singan_tasks() -> list[Task]:
+    """The one task of this plugin."""
+    return [Generate()]

@@ -1,0 +1,61 @@
+"""SinGAN Toolkit: train a pyramid of tiny GANs on one picture, keep it as one file, and make new pictures with it.
+
+    import singan_toolkit as st
+
+    bundle = st.train("photo.jpg", preset="draft")
+    bundle.save("photo.sgb")
+    output = st.run(st.load("photo.sgb"), "generate", count=4, seed=7)
+
+Everything is imported at first use, so that importing the package, and writing a plugin against it, costs nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from singan_toolkit.bundle import Bundle, BundleError
+    from singan_toolkit.imaging.pictures import Picture, PictureError
+    from singan_toolkit.tasks.hooks import hookimpl
+    from singan_toolkit.tasks.runner import run
+    from singan_toolkit.tasks.task import Injection, Output, Plan, Profile, Result, Task, TaskError
+    from singan_toolkit.tasks.train import train
+
+    load = Bundle.load
+
+__all__ = [
+    "Bundle",
+    "BundleError",
+    "Injection",
+    "Output",
+    "Picture",
+    "PictureError",
+    "Plan",
+    "Profile",
+    "Result",
+    "Task",
+    "TaskError",
+    "hookimpl",
+    "load",
+    "run",
+    "train",
+]
+
+_ROOMS = {
+    "bundle": ("Bundle", "BundleError"),
+    "imaging.pictures": ("Picture", "PictureError"),
+    "tasks.hooks": ("hookimpl",),
+    "tasks.runner": ("run",),
+    "tasks.task": ("Injection", "Output", "Plan", "Profile", "Result", "Task", "TaskError"),
+    "tasks.train": ("train",),
+}
+_ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    if name == "load":
+        return __getattr__("Bundle").load
+    if name in _ROOM_OF:
+        return getattr(import_module(f"singan_toolkit.{_ROOM_OF[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,284 @@
+"""The bundle, ``.sgb``: a trained pyramid as one portable file, safe to open from a stranger.
+
+A bundle is a safetensors file whose metadata hold a manifest; docs/bundle-format.md tells it field by field. Nothing in
+it is ever unpickled or run. Opening one needs no torch, only :meth:`Bundle.pyramid` does.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import numpy as np
+import safetensors.numpy
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
+
+from singan_toolkit.files import write_whole
+from singan_toolkit.pyramid.architecture import LAYERS, PICTURE_CHANNELS
+from singan_toolkit.pyramid.geometry import Geometry
+
+if TYPE_CHECKING:
+    from singan_toolkit.pyramid.walk import Pyramid
+
+FORMAT = "singan-toolkit-bundle"
+FORMAT_VERSION = 1
+METADATA_KEY = "singan_toolkit"
+MAX_HEADER_BYTES = 1 << 20
+NO_DIGEST = "0" * 64
+
+Pixels = Annotated[int, Field(ge=1, le=65_536)]
+Channels = Annotated[int, Field(ge=1, le=4096)]
+
+
+class BundleError(ValueError):
+    """A file is not a bundle that can be used; the message names the file and says why."""
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+
+class Architecture(_Record):
+    """The networks that the tensors are for. Only one kind exists so far."""
+
+    convolutions: Literal[5] = 5
+    kernel: Literal[3] = 3
+    slope: Literal[0.2] = 0.2
+    picture_channels: Literal[3] = 3
+    noise_padding: Literal["zeros"] = "zeros"
+
+
+class ScaleRecord(_Record):
+    """One scale: its size in pixels, the width of its convolutions and the deviation sigma_n of its noise."""
+
+    height: Pixels
+    width: Pixels
+    channels: Channels
+    noise_amplitude: Annotated[float, Field(ge=0, le=1e6)]
+
+
+class TrainingRecord(_Record):
+    """How the pyramid was trained."""
+
+    picture: str
+    """Name of the picture's file."""
+    preset: str
+    settings: dict[str, JsonValue]
+    seed: int
+    task: str | None = None
+    """The task whose training profile was used, if any."""
+    seconds: Annotated[float, Field(ge=0)] = 0.0
+    toolkit: str
+    torch: str
+
+
+class Manifest(_Record):
+    """All of a bundle that is not a tensor."""
+
+    format: Literal["singan-toolkit-bundle"] = "singan-toolkit-bundle"
+    version: Literal[1] = 1
+    architecture: Architecture = Architecture()
+    factor: Annotated[float, Field(ge=1, le=16)]
+    scales: Annotated[list[ScaleRecord], Field(min_length=1, max_length=256)]
+    training: TrainingRecord
+    digest: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] = NO_DIGEST
+
+    def tensors(self) -> dict[str, tuple[str, tuple[int, ...]]]:
+        """Name, safetensors type and shape of every tensor that the bundle must hold."""
+        finest, coarsest = self.scales[-1], self.scales[0]
+        expected: dict[str, tuple[str, tuple[int, ...]]] = {
+            "picture": ("U8", (finest.height, finest.width, PICTURE_CHANNELS)),
+            "z_star": ("F32", (1, 1, coarsest.height, coarsest.width)),
+        }
+        for n, scale in enumerate(self.scales):
+            widths = [PICTURE_CHANNELS, *[scale.channels] * (LAYERS - 1), PICTURE_CHANNELS]
+            for layer, (inputs, outputs) in enumerate(zip(widths, widths[1:], strict=False)):
+                expected[_name(n, layer, "weight")] = ("F32", (outputs, inputs, 3, 3))
+                expected[_name(n, layer, "bias")] = ("F32", (outputs,))
+        return expected
+
+
+def _name(scale: int, layer: int, part: str) -> str:
+    return f"scales.{scale}.convolutions.{layer}.{part}"
+
+
+@dataclass(frozen=True, eq=False)
+class Bundle:
+    """A trained pyramid with its training picture and everything said about it.
+
+    Attributes:
+        manifest: What is not a tensor.
+        tensors: Arrays by name; see :meth:`Manifest.tensors`.
+        name: Name of the file without its ending, for naming results.
+    """
+
+    manifest: Manifest
+    tensors: Mapping[str, np.ndarray]
+    name: str = "bundle"
+
+    @property
+    def geometry(self) -> Geometry:
+        """Sizes of the scales."""
+        return Geometry(tuple((s.height, s.width) for s in self.manifest.scales), self.manifest.factor)
+
+    @property
+    def picture(self) -> np.ndarray:
+        """The training picture at the size it was trained at: (H, W, 3), uint8."""
+        return self.tensors["picture"]
+
+    @cached_property
+    def _pyramid(self) -> Pyramid:
+        import torch
+
+        from singan_toolkit.pyramid.networks import Generator
+        from singan_toolkit.pyramid.walk import Pyramid, Scale
+
+        scales = []
+        for n, record in enumerate(self.manifest.scales):
+            generator = Generator(record.channels, normalize=False)
+            parameters = iter(list(generator.parameters()))
+            with torch.no_grad():
+                for layer in range(LAYERS):
+                    for part in ("weight", "bias"):
+                        next(parameters).copy_(torch.from_numpy(self.tensors[_name(n, layer, part)]))
+            scales.append(Scale(generator.eval().requires_grad_(False), record.noise_amplitude))
+        return Pyramid(self.geometry, tuple(scales), torch.from_numpy(self.tensors["z_star"]))
+
+    def pyramid(self, device: str = "auto") -> Pyramid:
+        """The pyramid, ready to walk.
+
+        Args:
+            device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
+
+        Raises:
+            ValueError: The device is not here.
+        """
+        from singan_toolkit.pyramid.device import pick_device
+
+        return self._pyramid.to(pick_device(device))
+
+    @classmethod
+    def of_pyramid(cls, pyramid: Pyramid, picture: np.ndarray, training: TrainingRecord, name: str = "bundle") -> Bundle:
+        """Bundle a trained pyramid with its training picture.
+
+        Args:
+            pyramid: On any device.
+            picture: (H, W, 3), uint8, of the finest scale's size.
+            training: How it was trained.
+            name: For naming results.
+        """
+        tensors = {"picture": np.ascontiguousarray(picture), "z_star": pyramid.z_star.cpu().numpy()}
+        records = []
+        for n, (scale, (height, width)) in enumerate(zip(pyramid.scales, pyramid.geometry.sizes, strict=True)):
+            parameters = [np.ascontiguousarray(p.detach().cpu().numpy()) for p in scale.generator.parameters()]
+            for layer in range(LAYERS):
+                tensors[_name(n, layer, "weight")], tensors[_name(n, layer, "bias")] = parameters[2 * layer : 2 * layer + 2]
+            channels = parameters[0].shape[0]
+            records.append(
+                ScaleRecord(height=height, width=width, channels=channels, noise_amplitude=scale.noise_amplitude)
+            )
+        manifest = Manifest(factor=pyramid.geometry.factor, scales=records, training=training)
+        return cls(manifest, tensors, name)
+
+    def save(self, path: Path | str) -> None:
+        """Write the bundle, whole or not at all.
+
+        Raises:
+            OSError: It cannot be written there; what stood there is untouched.
+        """
+        manifest = self.manifest.model_copy(update={"digest": NO_DIGEST})
+        blank = safetensors.numpy.save(dict(self.tensors), {METADATA_KEY: manifest.model_dump_json()})
+        header_end = 8 + int.from_bytes(blank[:8], "little")
+        header = blank[:header_end].replace(NO_DIGEST.encode(), hashlib.sha256(blank).hexdigest().encode())
+        write_whole(Path(path), header + blank[header_end:])
+
+    @classmethod
+    def load(cls, path: Path | str) -> Bundle:
+        """Open a bundle. Nothing is allocated on the file's word before the manifest, the sizes and the digest agree.
+
+        Raises:
+            BundleError: The file is missing, is no bundle, is damaged, or was written by a newer format.
+        """
+        path = Path(path)
+        try:
+            with path.open("rb") as file:
+                file_size = path.stat().st_size
+                header = _read_header(file, file_size)
+                manifest, entries = _parse(header)
+                _check(manifest, entries, file_size - 8 - len(header))
+                content = len(header).to_bytes(8, "little") + header + file.read()
+            blank = header.replace(manifest.digest.encode(), NO_DIGEST.encode())
+            hashed = hashlib.sha256(content[:8] + blank + content[8 + len(header) :]).hexdigest()
+            if hashed != manifest.digest:
+                raise BundleError("it is damaged: its digest does not match its content")
+            return cls(manifest, safetensors.numpy.load(content), path.stem)
+        except OSError as error:
+            raise BundleError(f"cannot open bundle {path}: {error.strerror or error}") from error
+        except BundleError as error:
+            raise BundleError(f"cannot use bundle {path}: {error}") from error
+        except safetensors.SafetensorError as error:
+            raise BundleError(f"cannot use bundle {path}: it is damaged ({error})") from error
+
+
+def training_record(**fields: Any) -> TrainingRecord:
+    """A training record with the versions of this toolkit and of torch filled in."""
+    return TrainingRecord(toolkit=version("singan-toolkit"), torch=version("torch"), **fields)
+
+
+def _read_header(file: Any, file_size: int) -> bytes:
+    length = int.from_bytes(file.read(8), "little")
+    if not 2 <= length <= min(file_size - 8, MAX_HEADER_BYTES):
+        raise BundleError("it is not a bundle, or only a part of one")
+    header: bytes = file.read(length)
+    return header
+
+
+def _parse(header: bytes) -> tuple[Manifest, dict[str, Any]]:
+    try:
+        entries = json.loads(header)
+        text = entries.pop("__metadata__")[METADATA_KEY]
+        said = json.loads(text)
+        found = said["format"], said["version"]
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        raise BundleError("it is not a bundle, or its header is damaged") from None
+    if found[0] == FORMAT and isinstance(found[1], int) and found[1] > FORMAT_VERSION:
+        raise BundleError(
+            f"it has format version {found[1]}, and this toolkit reads up to {FORMAT_VERSION}: upgrade singan-toolkit"
+        )
+    try:
+        return Manifest.model_validate_json(text), entries
+    except (ValidationError, RecursionError) as error:
+        raise BundleError(f"its manifest is not valid: {_first(error)}") from None
+
+
+def _first(error: ValidationError | RecursionError) -> str:
+    if isinstance(error, RecursionError):
+        return "nested too deeply"
+    problem = error.errors()[0]
+    return f"{'.'.join(str(part) for part in problem['loc'])}: {problem['msg']}"
+
+
+def _check(manifest: Manifest, entries: dict[str, Any], data_bytes: int) -> None:
+    """Compare what the file says it holds with what the manifest asks for."""
+    expected = manifest.tensors()
+    sizes = {"U8": 1, "F32": 4}
+    for name, (dtype, shape) in expected.items():
+        entry = entries.get(name)
+        if not isinstance(entry, dict):
+            raise BundleError(f"tensor {name} is missing")
+        if entry.get("dtype") != dtype or entry.get("shape") != list(shape):
+            raise BundleError(
+                f"tensor {name} is {entry.get('dtype')} {entry.get('shape')}, and should be {dtype} {list(shape)}"
+            )
+    if surplus := entries.keys() - expected.keys():
+        raise BundleError(f"it holds a tensor that does not belong there: {min(surplus)}")
+    total = sum(sizes[dtype] * math.prod(shape) for dtype, shape in expected.values())
+    if total != data_bytes:
+        raise BundleError(f"it holds {data_bytes} bytes of tensors, and should hold {total}: it was cut short or added to")

@@ -1,0 +1,54 @@
+"""``singan-tk info``: what a bundle holds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import rich_click as click
+
+from singan_toolkit.bundle import Bundle
+from singan_toolkit.cli.console import Console, output_options
+
+
+@click.command()
+@click.argument("bundle", type=click.Path(path_type=Path))
+@click.option("--image", type=click.Path(dir_okay=False, path_type=Path), help="Also write the training picture and its reconstruction, side by side.")
+@output_options
+def info(console: Console, bundle: Path, image: Path | None) -> None:
+    """Show what a BUNDLE holds and how it was trained."""
+    loaded = Bundle.load(bundle)
+    manifest = loaded.manifest
+    if console.mode == "json":
+        console.result("", **manifest.model_dump())
+    else:
+        training = manifest.training
+        console.result(f"{bundle}: bundle format {manifest.version}, {bundle.stat().st_size / 1e6:.1f} MB, digest {manifest.digest[:16]}")
+        console.result(
+            f"trained on {training.picture} with preset {training.preset}"
+            + (f" for {training.task}" if training.task else "")
+            + f", seed {training.seed}, in {training.seconds:.0f} s (toolkit {training.toolkit}, torch {training.torch})"
+        )
+        console.rows(
+            "Scales, coarsest first",
+            ("scale", "width", "height", "channels", "noise amplitude"),
+            [
+                (str(n), str(s.width), str(s.height), str(s.channels), f"{s.noise_amplitude:.4f}")
+                for n, s in enumerate(manifest.scales)
+            ],
+        )
+        if console.mode == "rich":
+            console.rows("Settings", ("setting", "value"), [(k, str(v)) for k, v in training.settings.items()])
+    if image:
+        _write_image(loaded, image)
+        console.note(f"wrote {image}: the training picture and the reconstruction from z*")
+
+
+def _write_image(bundle: Bundle, target: Path) -> None:
+    import numpy as np
+
+    from singan_toolkit.imaging.pictures import Picture, write_picture
+    from singan_toolkit.imaging.tensors import to_bytes
+    from singan_toolkit.pyramid.walk import reconstruct
+
+    rebuilt = to_bytes(reconstruct(bundle.pyramid("cpu"))[0])
+    write_picture(Picture(np.concatenate([bundle.picture, rebuilt], axis=1), target.name), target)

@@ -1,0 +1,121 @@
+"""Pasting a cut-out into a picture: where, how large, and what mask it leaves."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+import numpy as np
+from skimage.transform import resize as resize_array
+
+from singan_toolkit.imaging.pictures import Picture, PictureError
+
+_NAMES = {
+    "center": (0.5, 0.5),
+    "top": (0.5, 0.0),
+    "bottom": (0.5, 1.0),
+    "left": (0.0, 0.5),
+    "right": (1.0, 0.5),
+    "top-left": (0.0, 0.0),
+    "top-right": (1.0, 0.0),
+    "bottom-left": (0.0, 1.0),
+    "bottom-right": (1.0, 1.0),
+}
+_TOO_LARGE = 1 / 3
+
+
+@dataclass(frozen=True, eq=False)
+class Pasted:
+    """A pasted picture.
+
+    Attributes:
+        picture: The background with the object on it, in the background's depth, greyness and alpha.
+        mask: (H, W), bool: where the object is.
+        note: What was decided for the user, or an empty string.
+    """
+
+    picture: Picture
+    mask: np.ndarray
+    note: str = ""
+
+
+def paste(background: Picture, cutout: Picture, mask: np.ndarray | None = None, at: str = "center", size: str = "") -> Pasted:
+    """Lay a cut-out on a background.
+
+    Args:
+        background: What to paste on.
+        cutout: The object.
+        mask: (H, W) of the cut-out, bool; its alpha by default.
+        at: Where: ``center``, ``top-left`` and the like; ``X,Y`` in pixels of the background, of the cut-out's top left
+            corner; or ``X%,Y%``, at which that share of the cut-out lies on that share of the background (0%,0% is top
+            left, 100%,100% bottom right).
+        size: ``WxH`` in pixels, ``N`` pixels on the longer side, or ``N%`` of the background's shorter side. By default
+            the cut-out's own size, or a third of the background where it does not fit.
+
+    Raises:
+        PictureError: The cut-out has neither alpha nor mask, or lies outside the background.
+        ValueError: ``at`` or ``size`` cannot be understood.
+    """
+    alpha = cutout.alpha if mask is None else mask.astype(np.float32)
+    if alpha is None or alpha.min() == 1:
+        raise PictureError(
+            f"{cutout.name} has no transparency, so its own background would be pasted along: give a cut-out with alpha, or a mask"
+        )
+    rows, columns = np.where(alpha > 0)
+    if not len(rows):
+        raise PictureError(f"{cutout.name} is fully transparent: there is nothing to paste")
+    box = slice(rows.min(), rows.max() + 1), slice(columns.min(), columns.max() + 1)
+    rgb, alpha = cutout.rgb[box], alpha[box]
+    wanted, note = _size(size, alpha.shape, background.size, cutout.name)
+    if wanted != alpha.shape:
+        weighted = resize_array(rgb * alpha[..., None], wanted, order=1, anti_aliasing=True)
+        alpha = resize_array(alpha, wanted, order=1, anti_aliasing=True)
+        rgb = weighted / np.maximum(alpha[..., None], 1e-6)
+    top, left = _corner(at, wanted, background.size)
+    height, width = background.size
+    inside = slice(max(top, 0), min(top + wanted[0], height)), slice(max(left, 0), min(left + wanted[1], width))
+    if inside[0].start >= inside[0].stop or inside[1].start >= inside[1].stop:
+        raise PictureError(f"at {at} {cutout.name} lies outside {background.name}, which is {width}x{height} pixels")
+    part = slice(inside[0].start - top, inside[0].stop - top), slice(inside[1].start - left, inside[1].stop - left)
+    laid = np.zeros(background.size, np.float32)
+    laid[inside] = alpha[part]
+    color = background.rgb
+    color[inside] += (rgb[part] - color[inside]) * alpha[part][..., None]
+    return Pasted(background.with_rgb(color, laid > 0), laid >= 0.5, note)
+
+
+def _size(
+    text: str, own: tuple[int, ...], background: tuple[int, int], name: str
+) -> tuple[tuple[int, int], str]:
+    if not text:
+        if own[0] <= background[0] and own[1] <= background[1]:
+            return (own[0], own[1]), ""
+        share = _TOO_LARGE * min(background) / max(own)
+        return _scaled(own, share), f"{name} is larger than the picture and was pasted at {share:.0%} of its size"
+    if match := re.fullmatch(r"(\d+)x(\d+)", text):
+        wanted = int(match[2]), int(match[1])
+    elif match := re.fullmatch(r"(\d+)(?:px)?", text):
+        wanted = _scaled(own, int(match[1]) / max(own))
+    elif match := re.fullmatch(r"(\d+(?:\.\d+)?)%", text):
+        wanted = _scaled(own, float(match[1]) / 100 * min(background) / max(own))
+    else:
+        raise ValueError(f"size {text!r} is neither 120, 120x80 nor 40%")
+    if min(wanted) < 1 or max(wanted) > 4 * max(background):
+        raise ValueError(f"size {text!r} makes {name} {wanted[1]}x{wanted[0]} pixels")
+    return wanted, ""
+
+
+def _scaled(own: tuple[int, ...], share: float) -> tuple[int, int]:
+    return max(1, round(own[0] * share)), max(1, round(own[1] * share))
+
+
+def _corner(at: str, size: tuple[int, int], background: tuple[int, int]) -> tuple[int, int]:
+    if match := re.fullmatch(r"(-?\d+),(-?\d+)", at):
+        return int(match[2]), int(match[1])
+    if match := re.fullmatch(r"(\d+(?:\.\d+)?)%,(\d+(?:\.\d+)?)%", at):
+        x, y = float(match[1]) / 100, float(match[2]) / 100
+    elif at in _NAMES:
+        x, y = _NAMES[at]
+    else:
+        raise ValueError(f"position {at!r} is neither X,Y nor X%,Y% nor one of {', '.join(_NAMES)}")
+    return round(y * (background[0] - size[0])), round(x * (background[1] - size[1]))

@@ -1,0 +1,169 @@
+"""Pictures in files and in memory."""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import imageio.v3 as iio
+import numpy as np
+
+from singan_toolkit.files import write_whole
+
+WRITABLE = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")
+_NO_ALPHA = (".jpg", ".jpeg", ".bmp")
+_SIXTEEN_BIT = (".png", ".tif", ".tiff")
+
+
+class PictureError(ValueError):
+    """A file is not a picture that can be used, or cannot be written; the message names it and says why."""
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """A picture as the user has it: grey or colour, with or without alpha, 8 or 16 bits.
+
+    Attributes:
+        pixels: (H, W, C), uint8 or uint16; C is 1 grey, 2 grey and alpha, 3 RGB, 4 RGB and alpha (not premultiplied).
+        name: For messages.
+    """
+
+    pixels: np.ndarray
+    name: str = "picture"
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width) in pixels."""
+        return self.pixels.shape[0], self.pixels.shape[1]
+
+    @property
+    def white(self) -> int:
+        """The value of full intensity: 255 or 65535."""
+        return int(np.iinfo(self.pixels.dtype).max)
+
+    @property
+    def grey(self) -> bool:
+        """Whether the picture has one intensity instead of three colours."""
+        return self.pixels.shape[2] <= 2
+
+    @property
+    def rgb(self) -> np.ndarray:
+        """(H, W, 3), float32 in 0..1, alpha left out."""
+        color = self.pixels[..., :1].repeat(3, axis=2) if self.grey else self.pixels[..., :3]
+        return color.astype(np.float32) / self.white
+
+    @property
+    def alpha(self) -> np.ndarray | None:
+        """(H, W), float32 in 0..1, or None where the picture has none."""
+        if self.pixels.shape[2] in (1, 3):
+            return None
+        return self.pixels[..., -1].astype(np.float32) / self.white
+
+    def with_rgb(self, rgb: np.ndarray, where: np.ndarray | None = None) -> Picture:
+        """This picture with other colours, in its own depth, greyness and alpha.
+
+        Args:
+            rgb: (H, W, 3), float in 0..1; clipped.
+            where: (H, W) bool: the pixels to change; all others stay bit for bit. All by default.
+        """
+        color = rgb @ np.array([0.2125, 0.7154, 0.0721], rgb.dtype) if self.grey else rgb
+        values = np.rint(np.clip(color, 0, 1) * self.white).astype(self.pixels.dtype).reshape(*self.size, -1)
+        pixels = self.pixels.copy()
+        channels = values.shape[2]
+        if where is None:
+            pixels[..., :channels] = values
+        else:
+            pixels[where, :channels] = values[where]
+        return replace(self, pixels=pixels)
+
+
+def read_picture(path: Path | str) -> Picture:
+    """Read the first picture of a file, turned upright by its EXIF orientation.
+
+    Raises:
+        PictureError: There is no such file, or it is not a picture of 8 or 16 bits that can be read without loss.
+    """
+    path = Path(path)
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise PictureError(f"cannot read picture {path}: {error.strerror or error}") from error
+    if _is_deep_color_png(content):
+        raise PictureError(f"cannot read picture {path} without loss: it is a 16-bit colour PNG; save it as 16-bit TIFF")
+    try:
+        extension = path.suffix.lower() if path.suffix.lower() in (".tif", ".tiff") else None
+        plugin = "tifffile" if extension else "pillow"
+        options = {} if extension else {"rotate": True}
+        pixels = np.asarray(iio.imread(content, plugin=plugin, extension=extension, index=0, **options))
+    except Exception as error:  # the decoders raise whatever they like at broken files
+        raise PictureError(f"cannot read {path} as a picture: {_sentence(error)}") from error
+    return Picture(_normal_form(pixels, path), path.name)
+
+
+def encode_picture(picture: Picture, extension: str) -> bytes:
+    """A picture in a file format.
+
+    Args:
+        picture: What to encode.
+        extension: With the dot; one of ``WRITABLE``.
+
+    Raises:
+        PictureError: The format is not known, or cannot hold the picture without loss of alpha or depth.
+    """
+    extension = extension.lower()
+    if extension not in WRITABLE:
+        raise PictureError(f"cannot write {extension or 'a file without an ending'}: use one of {', '.join(WRITABLE)}")
+    if picture.alpha is not None and extension in _NO_ALPHA:
+        raise PictureError(f"{extension} cannot hold the transparency of {picture.name}: write .png instead")
+    if picture.white > 255 and (extension not in _SIXTEEN_BIT or (extension == ".png" and picture.pixels.shape[2] > 1)):
+        raise PictureError(f"{extension} cannot hold the 16 bits of {picture.name}: write .tif instead")
+    pixels = picture.pixels[..., 0] if picture.pixels.shape[2] == 1 else picture.pixels
+    if extension in (".tif", ".tiff"):
+        encoded = iio.imwrite("<bytes>", pixels, plugin="tifffile", extension=extension)
+    else:
+        quality = {".jpg": {"quality": 95}, ".jpeg": {"quality": 95}, ".webp": {"lossless": True}}.get(extension, {})
+        encoded = iio.imwrite("<bytes>", pixels, plugin="pillow", extension=extension, **quality)
+    return bytes(encoded)
+
+
+def write_picture(picture: Picture, path: Path | str) -> None:
+    """Write a picture in the format of the file's ending, whole or not at all.
+
+    Raises:
+        PictureError: The format cannot hold the picture, or the file cannot be written.
+    """
+    path = Path(path)
+    encoded = encode_picture(picture, path.suffix)
+    try:
+        write_whole(path, encoded)
+    except OSError as error:
+        raise PictureError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def _normal_form(pixels: np.ndarray, path: Path) -> np.ndarray:
+    if pixels.dtype == bool:
+        pixels = pixels.astype(np.uint8) * 255
+    if pixels.dtype.kind in "iu" and pixels.dtype.itemsize > 2 and pixels.min() >= 0 and pixels.max() <= 65535:
+        pixels = pixels.astype(np.uint16)  # 16-bit grey, as some decoders hand it over
+    if pixels.ndim == 2:
+        pixels = pixels[..., None]
+    if pixels.dtype not in (np.uint8, np.uint16) or pixels.ndim != 3 or not 1 <= pixels.shape[2] <= 4:
+        raise PictureError(
+            f"cannot use picture {path}: its pixels are {pixels.dtype} of shape {pixels.shape}, "
+            "not grey or RGB of 8 or 16 bits; convert it first"
+        )
+    return np.ascontiguousarray(pixels)
+
+
+def _is_deep_color_png(content: bytes) -> bool:
+    """The decoder would hand over a 16-bit colour PNG with 8 bits, and not say so."""
+    if not content.startswith(b"\x89PNG\r\n\x1a\n") or len(content) < 26:
+        return False
+    depth, color_type = struct.unpack("BB", content[24:26])
+    return bool(depth == 16 and color_type != 0)
+
+
+def _sentence(error: Exception) -> str:
+    text = str(error).strip().splitlines()
+    return text[0][:200] if text else type(error).__name__

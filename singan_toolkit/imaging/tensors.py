@@ -1,0 +1,25 @@
+"""Between pictures in 0..1 and the tensors in -1..1 that networks see."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+def to_tensor(rgb: np.ndarray) -> Tensor:
+    """From (H, W, 3), float in 0..1 or uint8, to (1, 3, H, W), float32 in -1..1."""
+    values = torch.from_numpy(np.array(rgb))
+    values = values.float() / 255 if values.dtype == torch.uint8 else values.float()
+    return values.permute(2, 0, 1)[None] * 2 - 1
+
+
+def to_rgb(tensor: Tensor) -> np.ndarray:
+    """From one picture (3, H, W) in -1..1 to (H, W, 3), float32 in 0..1; clipped."""
+    rgb: np.ndarray = ((tensor.detach().float().clamp(-1, 1) + 1) / 2).permute(1, 2, 0).cpu().numpy()
+    return rgb
+
+
+def to_bytes(tensor: Tensor) -> np.ndarray:
+    """From one picture (3, H, W) in -1..1 to (H, W, 3), uint8."""
+    return np.rint(to_rgb(tensor) * 255).astype(np.uint8)

@@ -1,0 +1,127 @@
+"""Scales and sizes: how a picture is divided into a pyramid, and routes through it.
+
+Scale 0 is the coarsest and the last scale the finest, as in the official code; the paper counts the other way.
+No torch here: geometry is asked for by commands that must start fast.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+MIN_SIZE = 25
+MAX_SIZE = 250
+FACTOR = 4 / 3
+
+Size = tuple[int, int]
+"""(height, width) in pixels."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of a route: run the generator of ``scale`` on a picture of ``height`` by ``width`` pixels."""
+
+    scale: int
+    height: int
+    width: int
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """The sizes of a pyramid's scales.
+
+    Attributes:
+        sizes: (height, width) of every scale in pixels, coarsest first.
+        factor: r > 1, how much larger each scale is than the one below it (paper section 2).
+    """
+
+    sizes: tuple[Size, ...]
+    factor: float
+
+    @classmethod
+    def of_picture(
+        cls,
+        height: int,
+        width: int,
+        min_size: int = MIN_SIZE,
+        max_size: int = MAX_SIZE,
+        factor: float = FACTOR,
+    ) -> Geometry:
+        """Divide a picture into scales by the official rule (paper section 2 and supplementary).
+
+        The picture is shrunk, never enlarged, until its longer side is ``max_size``; that is the finest scale. The
+        number of scales follows from the nominal ``factor``, and the exact factor is then chosen so that the shorter
+        side of the coarsest scale is ``min_size``.
+
+        Args:
+            height: Height of the picture in pixels.
+            width: Width of the picture in pixels.
+            min_size: Shorter side of the coarsest scale in pixels.
+            max_size: Longer side of the finest scale in pixels.
+            factor: Nominal ratio of neighbouring scales, more than 1.
+
+        Raises:
+            ValueError: The picture, or what ``max_size`` leaves of it, is too small for a pyramid.
+        """
+        shorter, longer = min(height, width), max(height, width)
+        if shorter < min_size:
+            raise ValueError(
+                f"the picture is {width}x{height} pixels, and its shorter side must be at least {min_size}: enlarge it first"
+            )
+        shrink = min(max_size / longer, 1.0)
+        finest = (_ceil(height * shrink), _ceil(width * shrink))
+        if min(finest) < min_size:
+            raise ValueError(
+                f"the picture is {width}x{height} pixels: shrunk to {max_size} on its longer side it is only "
+                f"{min(finest)} on the shorter, and a pyramid needs {min_size}; crop it, or raise max_size to "
+                f"{math.ceil(min_size * longer / shorter)} or more"
+            )
+        nominal = math.log(factor)
+        levels = _ceil(math.log(shorter / min_size) / nominal) + 1 - _ceil(-math.log(shrink) / nominal)
+        levels = max(levels, 1)
+        exact = (min(finest) / min_size) ** (1 / levels)
+        sizes = tuple(
+            (_ceil(finest[0] * exact ** (n - levels)), _ceil(finest[1] * exact ** (n - levels)))
+            for n in range(levels + 1)
+        )
+        return cls(sizes, exact)
+
+    @property
+    def finest(self) -> Size:
+        """(height, width) of the finest scale: the size the picture is trained at."""
+        return self.sizes[-1]
+
+    def size_at(self, scale: int, finest: Size | None = None) -> Size:
+        """Size of ``scale`` in a pyramid whose finest scale is stretched to ``finest`` (default: as trained)."""
+        height, width = self.sizes[scale]
+        if finest is None or finest == self.finest:
+            return height, width
+        return (
+            max(1, round(height * finest[0] / self.finest[0])),
+            max(1, round(width * finest[1] / self.finest[1])),
+        )
+
+    def fit(self, size: Size) -> Size:
+        """The size at which a picture of ``size`` walks: its shape, with the area that the pyramid was trained at.
+
+        So the patches that the networks see show as much of the picture as those that they were trained on.
+        """
+        if size == self.finest:
+            return size
+        share = math.sqrt(math.prod(self.finest) / math.prod(size))
+        return max(1, round(size[0] * share)), max(1, round(size[1] * share))
+
+    def route(self, first: int = 0, finest: Size | None = None) -> tuple[Step, ...]:
+        """Steps through scales ``first`` to the finest, ending at ``finest`` (default: as trained).
+
+        Raises:
+            ValueError: There is no scale ``first``.
+        """
+        if not 0 <= first < len(self.sizes):
+            raise ValueError(f"there is no scale {first}: this pyramid has scales 0 to {len(self.sizes) - 1}")
+        return tuple(Step(n, *self.size_at(n, finest)) for n in range(first, len(self.sizes)))
+
+
+def _ceil(value: float) -> int:
+    """Round up, but not over rounding noise: 25.000000000000004 is 25."""
+    return math.ceil(value - 1e-9)

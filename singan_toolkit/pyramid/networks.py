@@ -1,0 +1,121 @@
+"""The generator and the patch discriminator of one scale (paper section 2.1 and figure 4).
+
+Both are five 3x3 convolutions without padding inside, so that one output pixel sees 11x11 input pixels. The padding is
+laid once around the noise and the picture instead.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from singan_toolkit.pyramid.architecture import LAYERS, MARGIN, PICTURE_CHANNELS, SLOPE
+
+
+def pad(picture: Tensor) -> Tensor:
+    """Lay the network's margin of zeros around (B, C, H, W), giving (B, C, H + 10, W + 10)."""
+    return F.pad(picture, (MARGIN,) * 4)
+
+
+def _layers(channels: int, outputs: int, normalize: bool) -> nn.Sequential:
+    layers: list[nn.Module] = []
+    inputs = PICTURE_CHANNELS
+    for _ in range(LAYERS - 1):
+        layers.append(nn.Conv2d(inputs, channels, 3))
+        if normalize:
+            layers.append(nn.BatchNorm2d(channels))
+        layers.append(nn.LeakyReLU(SLOPE))
+        inputs = channels
+    layers.append(nn.Conv2d(inputs, outputs, 3))
+    return nn.Sequential(*layers)
+
+
+class Generator(nn.Module):
+    """psi of the paper's equation (5): the residual that a scale adds to the upsampled picture of the scale below.
+
+    Args:
+        channels: Kernels per convolution.
+        normalize: With batch norm (while training), or with batch norm folded away (see :func:`fold`).
+    """
+
+    def __init__(self, channels: int, normalize: bool = True) -> None:
+        super().__init__()
+        self.layers = _layers(channels, PICTURE_CHANNELS, normalize)
+
+    def forward(self, padded: Tensor) -> Tensor:
+        """From noise plus padded picture, (B, 3, H + 10, W + 10), to the residual, (B, 3, H, W) in -1..1."""
+        return torch.tanh(self.layers(padded))
+
+
+class Discriminator(nn.Module):
+    """Scores every 11x11 patch of a picture (paper section 2.1): a Markovian discriminator without an end activation.
+
+    Args:
+        channels: Kernels per convolution.
+        normalize: With batch norm after the first four convolutions, as published, or without.
+    """
+
+    def __init__(self, channels: int, normalize: bool = True) -> None:
+        super().__init__()
+        self.layers = _layers(channels, 1, normalize)
+
+    def forward(self, picture: Tensor) -> Tensor:
+        """From (B, 3, H, W) to a map of unbounded scores, (B, 1, H - 10, W - 10); higher is more real."""
+        scores: Tensor = self.layers(picture)
+        return scores
+
+
+def initialize(network: nn.Module, generator: torch.Generator) -> None:
+    """Draw fresh weights: the official code's N(0, 0.02) where batch norm follows, He's otherwise.
+
+    Without batch norm a deviation of 0.02 would shrink the signal by two thirds at each layer.
+    """
+    normalized = any(isinstance(m, nn.BatchNorm2d) for m in network.modules())
+    with torch.no_grad():
+        for module in network.modules():
+            if isinstance(module, nn.Conv2d):
+                inputs = module.in_channels * 9
+                deviation = 0.02 if normalized else (2 / ((1 + SLOPE**2) * inputs)) ** 0.5
+                module.weight.copy_(_normal(module.weight, deviation, generator))
+                bound = inputs**-0.5
+                module.bias.copy_(torch.rand(module.bias.shape, generator=generator) * 2 * bound - bound)  # type: ignore[union-attr]
+            elif isinstance(module, nn.BatchNorm2d):
+                module.weight.copy_(1 + _normal(module.weight, 0.02, generator))
+                module.bias.zero_()
+                module.reset_running_stats()
+
+
+def _normal(like: Tensor, deviation: float, generator: torch.Generator) -> Tensor:
+    return torch.randn(like.shape, generator=generator) * deviation
+
+
+def fold(trained: Generator) -> Generator:
+    """The same generator with each batch norm's running statistics multiplied into the convolution before it.
+
+    Args:
+        trained: A generator with batch norm; left as it is.
+
+    Returns:
+        A generator without batch norm, in evaluation mode, whose output equals ``trained.eval()``'s up to rounding.
+    """
+    convolutions: list[tuple[Tensor, Tensor]] = []
+    for module in trained.layers:
+        if isinstance(module, nn.Conv2d):
+            assert module.bias is not None
+            convolutions.append((module.weight.detach(), module.bias.detach()))
+        elif isinstance(module, nn.BatchNorm2d):
+            assert module.running_mean is not None and module.running_var is not None
+            gain = module.weight.detach() * torch.rsqrt(module.running_var + module.eps)
+            weight, bias = convolutions[-1]
+            shift = module.bias.detach() - module.running_mean * gain
+            convolutions[-1] = (weight * gain[:, None, None, None], bias * gain + shift)
+    first = convolutions[0][0]
+    folded = Generator(first.shape[0], normalize=False).to(first.device)
+    with torch.no_grad():
+        plain = [module for module in folded.layers if isinstance(module, nn.Conv2d)]
+        for module, (weight, bias) in zip(plain, convolutions, strict=True):
+            module.weight.copy_(weight)
+            assert module.bias is not None
+            module.bias.copy_(bias)
+    return folded.eval().requires_grad_(False)

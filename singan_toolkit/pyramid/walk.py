@@ -1,0 +1,116 @@
+"""The walk: the one way in which a trained pyramid makes a picture. Every task is a route for it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from copy import deepcopy
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from singan_toolkit.pyramid.architecture import PICTURE_CHANNELS
+from singan_toolkit.pyramid.geometry import Geometry, Step
+from singan_toolkit.pyramid.networks import Generator, pad
+from singan_toolkit.pyramid.noise import NoiseSource, Reconstruction
+from singan_toolkit.pyramid.resample import resize
+
+
+@dataclass(frozen=True)
+class Scale:
+    """One trained scale.
+
+    Attributes:
+        generator: Its generator, batch norm folded away.
+        noise_amplitude: sigma_n, the deviation of the noise that it was trained with.
+    """
+
+    generator: Generator
+    noise_amplitude: float
+
+
+@dataclass(frozen=True)
+class Pyramid:
+    """A trained pyramid, coarsest scale first, on one device.
+
+    Attributes:
+        geometry: Sizes of its scales.
+        scales: Its generators.
+        z_star: The reconstruction noise, (1, 1, h, w) with the size of scale 0.
+    """
+
+    geometry: Geometry
+    scales: tuple[Scale, ...]
+    z_star: Tensor
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.scales[0].generator.parameters()).device
+
+    def to(self, device: torch.device | str) -> Pyramid:
+        """This pyramid if it is on that device, else a copy there."""
+        if torch.device(device) == self.device:
+            return self
+        scales = tuple(replace(scale, generator=deepcopy(scale.generator).to(device)) for scale in self.scales)
+        return Pyramid(self.geometry, scales, self.z_star.to(device))
+
+
+def apply_scale(scale: Scale, picture: Tensor, noise: Tensor) -> Tensor:
+    """x = picture + psi(amplitude * noise + picture), the paper's equation (5).
+
+    Args:
+        scale: The scale to apply.
+        picture: (B, 3, H, W) in about -1..1: the upsampled result of the scale below, or zeros.
+        noise: (B, 3, H, W), unit deviation.
+
+    Returns:
+        (B, 3, H, W) in about -1..1.
+    """
+    residual: Tensor = scale.generator(pad(picture + scale.noise_amplitude * noise))
+    return picture + residual
+
+
+@torch.no_grad()
+def walk(
+    pyramid: Pyramid,
+    route: Sequence[Step],
+    noise: NoiseSource,
+    start: Tensor | None = None,
+    samples: Sequence[int] = (0,),
+) -> Tensor:
+    """Take a picture along a route through the pyramid.
+
+    Args:
+        pyramid: A trained pyramid.
+        route: Steps; the picture is resized to a step's size, then its scale's generator is run. Sizes are free.
+        noise: Where each step's noise comes from.
+        start: (1 or B, 3, h, w) in -1..1, any size, on any device: what enters at the first step. Zeros by default.
+        samples: Numbers of the samples to draw, B of them, as one batch.
+
+    Returns:
+        (B, 3, H, W) in about -1..1, on the pyramid's device; H and W are the last step's. The same samples give the
+        same pictures, whatever batch they are drawn in (up to rounding).
+
+    Raises:
+        ValueError: The route is empty, or names a scale that the pyramid lacks.
+    """
+    if not route:
+        raise ValueError("a route needs at least one step")
+    for step in route:
+        if not 0 <= step.scale < len(pyramid.scales):
+            raise ValueError(f"there is no scale {step.scale}: this pyramid has scales 0 to {len(pyramid.scales) - 1}")
+    device = pyramid.device
+    size = (len(samples), PICTURE_CHANNELS, route[0].height, route[0].width)
+    if start is None:
+        picture = torch.zeros(size, device=device)
+    else:
+        picture = resize(start.to(device, torch.float32), size[-2:]).expand(size)
+    for place, step in enumerate(route):
+        picture = resize(picture, (step.height, step.width))
+        picture = apply_scale(pyramid.scales[step.scale], picture, noise(place, step, samples).to(device))
+    return picture
+
+
+def reconstruct(pyramid: Pyramid) -> Tensor:
+    """The training picture as the pyramid remembers it, from z*: (1, 3, H, W) in about -1..1 (paper section 2.2)."""
+    return walk(pyramid, pyramid.geometry.route(), Reconstruction(pyramid.z_star))

@@ -1,0 +1,124 @@
+"""Finding plugins through entry points; a broken one is remembered and skipped."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any
+
+import click
+import pluggy
+
+from singan_toolkit.tasks import hooks
+from singan_toolkit.tasks.task import Task, TaskError, problem_with
+
+OWN_DISTRIBUTION = "singan-toolkit"
+
+
+@dataclass
+class PluginRecord:
+    """One entry point: where it came from, what it added and what was wrong with it.
+
+    Attributes:
+        name: Of the entry point.
+        distribution: The package on the index that brought it, with its version.
+        module: What the entry point names.
+        tasks: Names of the tasks that it added.
+        commands: Names of the commands that it added.
+        error: Why it, or a part of it, was skipped; empty where all is well.
+    """
+
+    name: str
+    distribution: str
+    module: str
+    tasks: list[str] = field(default_factory=list)
+    commands: list[str] = field(default_factory=list)
+    error: str = ""
+
+
+@dataclass(frozen=True)
+class Plugins:
+    """All that is installed."""
+
+    manager: pluggy.PluginManager
+    records: list[PluginRecord]
+    tasks: dict[str, Task]
+    commands: dict[str, click.Command]
+
+    def task(self, name: str) -> Task:
+        """The task of that name.
+
+        Raises:
+            TaskError: There is none.
+        """
+        if name not in self.tasks:
+            raise TaskError(f"there is no task {name!r}; installed are {', '.join(sorted(self.tasks))}")
+        return self.tasks[name]
+
+
+@cache
+def installed_plugins() -> Plugins:
+    """Load every entry point of the group ``singan_toolkit``, the toolkit's own first."""
+    return load_plugins(entry_points(group=hooks.GROUP))
+
+
+def load_plugins(points: Any) -> Plugins:
+    """Load some entry points.
+
+    Args:
+        points: Entry points, in any order. What the toolkit ships comes first, so that no plugin replaces it unseen.
+    """
+    manager = pluggy.PluginManager(hooks.GROUP)
+    manager.add_hookspecs(hooks)
+    manager.register(hooks.Core(), "core")
+    plugins = Plugins(manager, [], {}, {})
+    for point in sorted(points, key=lambda point: (_distribution(point)[0] != OWN_DISTRIBUTION, point.name)):
+        name, version = _distribution(point)
+        record = PluginRecord(point.name, f"{name} {version}".strip(), point.value)
+        plugins.records.append(record)
+        try:
+            plugin = point.load()
+            manager.register(plugin, f"{name}:{point.name}")
+        except (Exception, SystemExit) as error:  # a stranger's import may raise anything
+            record.error = f"{type(error).__name__}: {error}"
+            continue
+        _collect(record, plugin, "singan_tasks", lambda task: _add_task(plugins, record, task))
+        _collect(record, plugin, "singan_commands", lambda command: _add_command(plugins, record, command))
+    return plugins
+
+
+def _distribution(point: EntryPoint) -> tuple[str, str]:
+    return (point.dist.name, point.dist.version) if point.dist else ("", "")
+
+
+def _collect(record: PluginRecord, plugin: Any, hook: str, add: Callable[[Any], None]) -> None:
+    function = getattr(plugin, hook, None)
+    if function is None:
+        return
+    try:
+        for item in function():
+            add(item)
+    except Exception as error:
+        record.error = f"{hook}: {type(error).__name__}: {error}"
+
+
+def _add_task(plugins: Plugins, record: PluginRecord, task: Task) -> None:
+    if problem := problem_with(task):
+        record.error = problem
+    elif task.name in plugins.tasks:
+        record.error = f"task {task.name} is already provided by another plugin"
+    else:
+        plugins.tasks[task.name] = task
+        record.tasks.append(task.name)
+
+
+def _add_command(plugins: Plugins, record: PluginRecord, command: click.Command) -> None:
+    if not isinstance(command, click.Command) or not command.name:
+        record.error = f"{command!r} is not a named click command"
+    elif command.name in plugins.commands:
+        record.error = f"command {command.name} is already provided by another plugin"
+    else:
+        plugins.commands[command.name] = command
+        record.commands.append(command.name)

@@ -1,0 +1,135 @@
+"""Running a task: plan, walk, finish. The only place that takes a plan to the generators."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import click
+import torch
+from torch import Tensor
+
+from singan_toolkit.bundle import Bundle
+from singan_toolkit.pyramid.walk import Pyramid, walk
+from singan_toolkit.tasks.choose import Candidate, choose
+from singan_toolkit.tasks.manager import Plugins, installed_plugins
+from singan_toolkit.tasks.task import Output, Plan, Task, TaskError
+
+BATCH_PIXELS = 500_000
+
+
+def run(
+    bundle: Bundle,
+    task: str,
+    *,
+    scale: int | str | None = None,
+    seed: int = 0,
+    device: str = "auto",
+    **options: Any,
+) -> Output:
+    """Run an installed task on a bundle, as ``singan-tk run`` does.
+
+    Args:
+        bundle: What was trained.
+        task: Name of the task.
+        scale: The injection scale (1 is the coarsest at which a picture enters), ``"auto"``, ``"all"`` for one result a
+            scale, or None for the task's default.
+        seed: Of the noise.
+        device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
+        options: The task's options, by the names of the command line with underscores for hyphens; what is not given
+            has the command line's default.
+
+    Returns:
+        The finished pictures and notes on what was decided.
+
+    Raises:
+        TaskError: There is no such task or option, a value is wrong, or the options do not fit together.
+        PictureError: A picture cannot be used.
+        ValueError: The device is not here.
+    """
+    plugins = installed_plugins()
+    found = plugins.task(task)
+    return _Run(plugins, found, bundle, bundle.pyramid(device), seed, complete_options(found, options)).at(scale)
+
+
+def complete_options(task: Task, given: dict[str, Any]) -> dict[str, Any]:
+    """A task's options with the types and defaults of the command line.
+
+    Raises:
+        TaskError: An option is not the task's, is missing or has a wrong value.
+    """
+    context = click.Context(click.Command(task.name, params=list(task.options)))
+    by_name = {str(option.name): option for option in task.options}
+    if unknown := given.keys() - by_name.keys():
+        raise TaskError(f"{task.name} has no option {min(unknown)!r}; it has {', '.join(by_name) or 'none'}")
+    try:
+        return {
+            name: option.process_value(context, given.get(name, option.get_default(context)))
+            for name, option in by_name.items()
+        }
+    except click.ClickException as error:
+        raise TaskError(f"{task.name}: {error.format_message()}") from error
+
+
+class _Run:
+    def __init__(
+        self, plugins: Plugins, task: Task, bundle: Bundle, pyramid: Pyramid, seed: int, options: dict[str, Any]
+    ) -> None:
+        self.hook, self.task, self.bundle, self.pyramid = plugins.manager.hook, task, bundle, pyramid
+        self.seed, self.options = seed, options
+
+    def at(self, scale: int | str | None) -> Output:
+        scales = len(self.bundle.geometry.sizes)
+        injection = self.task.injection
+        if injection is None:
+            if scale is not None:
+                raise TaskError(f"{self.task.name} takes no injection scale: no picture enters the pyramid")
+            return self._finish(self._plan(0))
+        if scale is None:
+            return self._finish(self._plan(injection.scale(scales)))
+        admitted = injection.admitted(scales)
+        if scale == "all":
+            outputs = [(n, self._finish(self._plan(n))) for n in admitted]
+            results = [replace(output.results[0], label=f"scale {n}") for n, output in outputs]
+            return Output(results, outputs[0][1].notes)
+        if scale == "auto":
+            return self._auto(admitted)
+        if not isinstance(scale, int) or scale not in admitted:
+            raise TaskError(
+                f"scale {scale!r} is not one of {self.task.name}'s in this bundle: "
+                f"give {admitted[0]} to {admitted[-1]}, auto or all"
+            )
+        return self._finish(self._plan(scale))
+
+    def _auto(self, admitted: range) -> Output:
+        plans = {n: self._plan(n) for n in admitted}
+        if any(plan.given is None for plan in plans.values()):
+            raise TaskError(f"{self.task.name} cannot choose its scale: give --scale a number, or all to see each")
+        candidates = [Candidate(n, plan, self._walk(plan)) for n, plan in plans.items()]
+        chosen, why = choose(candidates, self.bundle.picture)
+        output = self._finish(chosen.plan, chosen.walked)
+        return replace(output, notes=[*output.notes, why])
+
+    def _plan(self, scale: int) -> Plan:
+        plan: Plan = self.hook.singan_plan(
+            task=self.task, bundle=self.bundle, scale=scale, seed=self.seed, options=self.options
+        )
+        return plan
+
+    def _walk(self, plan: Plan) -> Tensor:
+        """All samples of a plan, a batch of bounded memory at a time, on the CPU."""
+        pixels = max(step.height * step.width for step in plan.route)
+        batch = max(1, BATCH_PIXELS // pixels)
+        samples = list(plan.samples)
+        return torch.cat(
+            [
+                walk(self.pyramid, plan.route, plan.noise, plan.start, samples[first : first + batch]).cpu()
+                for first in range(0, len(samples), batch)
+            ]
+        )
+
+    def _finish(self, plan: Plan, walked: Tensor | None = None) -> Output:
+        output: Output = self.hook.singan_finish(
+            task=self.task, walked=self._walk(plan) if walked is None else walked, plan=plan
+        )
+        return output

@@ -1,0 +1,160 @@
+"""What a task is: it plans a walk through a trained pyramid and finishes the picture that comes back.
+
+No torch at import: the command line lists tasks without it.
+"""
+
+from __future__ import annotations
+
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import click
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from singan_toolkit.bundle import Bundle
+    from singan_toolkit.imaging.pictures import Picture
+    from singan_toolkit.pyramid.geometry import Step
+    from singan_toolkit.pyramid.noise import NoiseSource
+
+
+class TaskError(ValueError):
+    """A task cannot do what was asked; the message says why and what to change."""
+
+
+@dataclass(frozen=True)
+class Injection:
+    """At which scale the user's picture enters the pyramid.
+
+    Attributes:
+        default: A scale, or a share of the pyramid as a float: 0.0 is the coarsest scale and 1.0 the finest.
+        lowest: The coarsest scale that is admitted; 1 where a picture enters, since it enters above scale 0.
+    """
+
+    default: int | float
+    lowest: int = 1
+
+    def scale(self, scales: int) -> int:
+        """The default in a pyramid of that many scales."""
+        wanted = self.default if isinstance(self.default, int) else round(self.default * (scales - 1))
+        return min(max(wanted, self.lowest), scales - 1)
+
+    def admitted(self, scales: int) -> range:
+        """All scales that are admitted in a pyramid of that many."""
+        return range(min(self.lowest, scales - 1), scales)
+
+
+@dataclass(frozen=True)
+class Profile:
+    """What training for a task changes.
+
+    Attributes:
+        settings: Training settings by name.
+        why: One sentence: what a bundle trained without them costs the task.
+    """
+
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    why: str = ""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A walk through the pyramid, and what is needed to finish its picture.
+
+    Attributes:
+        route: Steps (scale, height, width); :meth:`Geometry.route` makes the usual ones.
+        noise: Where the walk's noise comes from.
+        start: (1, 3, h, w) in -1..1, what enters at the first step; None for zeros.
+        samples: Numbers of the pictures to draw.
+        given: (1, 3, H, W) in -1..1 of the last step's size: what the user gave. ``--scale auto`` compares with it.
+        focus: (H, W) bool: where the change matters; everywhere by default.
+        material: Whatever :meth:`Task.finish` wants to find again.
+    """
+
+    route: Sequence[Step]
+    noise: NoiseSource
+    start: Tensor | None = None
+    samples: Sequence[int] = (0,)
+    given: Tensor | None = None
+    focus: Tensor | None = None
+    material: Any = None
+
+
+@dataclass(frozen=True)
+class Result:
+    """A finished picture and a short label for its file name and its place on a contact sheet."""
+
+    picture: Picture
+    label: str = ""
+
+
+@dataclass(frozen=True)
+class Output:
+    """What a task gives back: pictures, and notes for the user about what was decided for them."""
+
+    results: Sequence[Result]
+    notes: Sequence[str] = ()
+
+
+class Task(ABC):
+    """Base of all tasks. The first line of a task's docstring is its summary on the command line.
+
+    Attributes:
+        name: As on the command line: lower case words joined by hyphens.
+        options: Click options; their names, types and defaults are those of the command line and of Python.
+        injection: Where a picture enters, which gives the task the option ``--scale``; None where none does.
+        profile: What ``train --for`` this task changes, if anything.
+    """
+
+    name: ClassVar[str]
+    options: ClassVar[Sequence[click.Option]] = ()
+    injection: ClassVar[Injection | None] = None
+    profile: ClassVar[Profile] = Profile()
+
+    @abstractmethod
+    def plan(self, bundle: Bundle, *, scale: int, seed: int, **options: Any) -> Plan:
+        """Pre-processing: from the user's options to a walk.
+
+        Args:
+            bundle: What was trained.
+            scale: The injection scale to use; 0 for a task without one.
+            seed: Of the noise.
+            options: A value for each of the task's own options.
+
+        Raises:
+            TaskError: The options do not fit together or do not fit the bundle.
+        """
+
+    @abstractmethod
+    def finish(self, walked: Tensor, plan: Plan) -> Output:
+        """Post-processing: from the walk's pictures to the user's.
+
+        Args:
+            walked: (len(plan.samples), 3, H, W) in about -1..1, float32 on the CPU; H and W are the last step's.
+            plan: What :meth:`plan` returned.
+        """
+
+    @property
+    def summary(self) -> str:
+        """The first line of the docstring, without its full stop."""
+        return (type(self).__doc__ or "").strip().split("\n")[0].rstrip(".")
+
+
+RESERVED = {"bundle", "output", "scale", "seed", "device", "sheet", "json", "quiet", "help", "traceback"}
+
+
+def problem_with(task: object) -> str | None:
+    """Why an object cannot serve as a task, or None."""
+    if not isinstance(task, Task):
+        return f"{task!r} is not a singan_toolkit.Task"
+    if not re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", getattr(task, "name", "")):
+        return f"task {type(task).__name__} needs a name of lower case words joined by hyphens"
+    if not task.summary:
+        return f"task {task.name} needs a docstring: its first line is shown to users"
+    if clash := {option.name for option in task.options} & RESERVED:
+        return f"task {task.name} declares options that are the toolkit's: {', '.join(sorted(map(str, clash)))}"
+    return None

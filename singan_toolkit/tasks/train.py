@@ -1,0 +1,61 @@
+"""Training as users ask for it: a picture's file, a preset, a task to train for, and plugins that look on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from singan_toolkit.bundle import Bundle
+from singan_toolkit.imaging.pictures import read_picture
+from singan_toolkit.tasks.manager import installed_plugins
+from singan_toolkit.training.events import Event, Observer, ignore
+from singan_toolkit.training.settings import DEFAULT_PRESET, settings_of
+from singan_toolkit.training.train import train_bundle
+
+
+def train(
+    picture: Path | str,
+    *,
+    preset: str = DEFAULT_PRESET,
+    task: str | None = None,
+    seed: int = 0,
+    device: str = "auto",
+    observer: Observer = ignore,
+    **settings: Any,
+) -> Bundle:
+    """Train a pyramid on one picture, as ``singan-tk train`` does.
+
+    Args:
+        picture: Path of the picture.
+        preset: ``draft``, ``fast`` or ``paper``.
+        task: Name of a task whose training profile is laid over the preset.
+        seed: The same seed trains the same pyramid, on the same machine with the same versions.
+        device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
+        observer: Called with each event of :mod:`singan_toolkit.training.events`.
+        settings: Single settings of :class:`singan_toolkit.training.settings.Settings`, laid over both.
+
+    Returns:
+        The bundle; its ``save`` writes it.
+
+    Raises:
+        PictureError: The picture cannot be read or trained on.
+        TaskError: There is no such task.
+        ValueError: No such preset, setting or device, or a value out of range.
+        TrainingError: A scale diverged even with ever smaller steps.
+    """
+    plugins = installed_plugins()
+    profile = plugins.task(task).profile.settings if task else {}
+
+    def tell(event: Event) -> None:
+        observer(event)
+        plugins.manager.hook.singan_training_event(event=event)
+
+    return train_bundle(
+        read_picture(picture),
+        settings_of(preset, **{**profile, **settings}),
+        preset=preset,
+        task=task,
+        seed=seed,
+        device=device,
+        observer=tell,
+    )

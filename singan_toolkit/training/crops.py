@@ -1,0 +1,133 @@
+"""What one training step sees: crops of the real scale, of samples from below, and of the reconstruction."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from singan_toolkit.pyramid.architecture import MARGIN, PICTURE_CHANNELS
+from singan_toolkit.pyramid.networks import pad
+
+FRESH = 16
+"""Fresh samples are drawn in batches of this many ahead of their use."""
+
+
+@dataclass(frozen=True)
+class ScaleData:
+    """One scale's training material, on the training device.
+
+    Attributes:
+        real: (1, 3, H, W) in -1..1.
+        samples: (P, 3, H, W): samples of the scales below, brought to this size; zeros (P = 1) at scale 0.
+        fresh: Draws that many new samples, each to be used once; without it those of ``samples`` are used over and over.
+        reconstruction_base: (1, 3, H, W): the reconstruction of the scales below; zeros at scale 0.
+        reconstruction_noise: (1, 3, H, W): z* at scale 0, zeros above.
+        noise_amplitude: sigma_n.
+        grey_noise: One noise channel repeated three times (scale 0), or three.
+    """
+
+    real: Tensor
+    samples: Tensor
+    fresh: Callable[[int], Tensor] | None
+    reconstruction_base: Tensor
+    reconstruction_noise: Tensor
+    noise_amplitude: float
+    grey_noise: bool
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Crops of h by w pixels, taken at the same B places from everything, the networks' margin of 5 included.
+
+    Attributes:
+        real: (B, 3, h, w), or (1, 3, h, w) of the whole picture.
+        base: (B, 3, h, w): what the generator's residual is added to.
+        noisy: (B, 3, h + 10, w + 10): the generator's input.
+        reconstruction_base: (B, 3, h, w), or (1, 3, h, w) of the whole picture.
+        reconstruction_noisy: (B, 3, h + 10, w + 10), or 1.
+    """
+
+    real: Tensor
+    base: Tensor
+    noisy: Tensor
+    reconstruction_base: Tensor
+    reconstruction_noisy: Tensor
+
+
+class Cropper:
+    """Draws batches from a scale's material.
+
+    The networks see 11x11 patches, so a random crop of the padded input gives them what the whole picture would, and
+    the cost of a step no longer grows with the picture. Crops at one place are drawn from real and fake alike: the
+    discriminator cannot tell places, and the difference of the two scores varies less.
+
+    Args:
+        data: The scale's material.
+        crop: Side of the crops in pixels; 0 for the whole picture.
+        batch: Fakes a batch.
+        random: Source of places and noise, on the data's device.
+    """
+
+    def __init__(self, data: ScaleData, crop: int, batch: int, random: torch.Generator) -> None:
+        self.data, self.batch, self.random = data, batch, random
+        height, width = data.real.shape[-2:]
+        self.height, self.width = (min(crop, height), min(crop, width)) if crop else (height, width)
+        self._whole = (self.height, self.width) == (height, width)
+        self._samples = pad(data.samples)
+        self._used = len(data.samples)
+        self._inside = pad(torch.ones_like(data.real[:, :1]))
+        self._reconstruction = pad(data.reconstruction_base + data.reconstruction_noise)
+
+    def draw(self) -> Batch:
+        """A batch of random samples at random places."""
+        data, device = self.data, self.data.real.device
+        samples = self._pick()
+        rows, columns = self._places()
+        base_padded = _cut(self._samples, samples, rows, columns, self._whole)
+        noise_channels = 1 if data.grey_noise else PICTURE_CHANNELS
+        noise = torch.randn((self.batch, noise_channels, *base_padded.shape[-2:]), generator=self.random, device=device)
+        first = torch.zeros_like(samples[:1] if self._whole else samples)
+        inside = _cut(self._inside, first, rows, columns, self._whole)
+        inner_rows, inner_columns = rows[:, : -2 * MARGIN], columns[:, : -2 * MARGIN]
+        return Batch(
+            real=_cut(data.real, first, inner_rows, inner_columns, self._whole),
+            base=base_padded[..., MARGIN:-MARGIN, MARGIN:-MARGIN],
+            noisy=base_padded + data.noise_amplitude * noise * inside,
+            reconstruction_base=_cut(data.reconstruction_base, first, inner_rows, inner_columns, self._whole),
+            reconstruction_noisy=_cut(self._reconstruction, first, rows, columns, self._whole),
+        )
+
+    def _pick(self) -> Tensor:
+        """Numbers of the samples to use, (B,)."""
+        device = self.data.real.device
+        if self.data.fresh is None:
+            return torch.randint(len(self._samples), (self.batch,), generator=self.random, device=device)
+        if self._used + self.batch > len(self._samples):
+            self._samples, self._used = pad(self.data.fresh(max(FRESH, self.batch))), 0
+        self._used += self.batch
+        return torch.arange(self._used - self.batch, self._used, device=device)
+
+    def _places(self) -> tuple[Tensor, Tensor]:
+        """Rows (B, h + 10) and columns (B, w + 10) of the padded picture."""
+        height, width = self.data.real.shape[-2:]
+        device = self.data.real.device
+        spans = []
+        for size, crop in ((height, self.height), (width, self.width)):
+            # Places that reach over the border are moved inside, or a border pixel would be seen crop times more rarely
+            # than one in the middle.
+            over = crop // 2 if crop < size else 0
+            first = torch.randint(-over, size - crop + 1 + over, (self.batch, 1), generator=self.random, device=device)
+            first = first.clamp(0, size - crop)
+            spans.append(first + torch.arange(crop + 2 * MARGIN, device=device))
+        return spans[0], spans[1]
+
+
+def _cut(pictures: Tensor, which: Tensor, rows: Tensor, columns: Tensor, whole: bool) -> Tensor:
+    """Crop pictures[which[b]] to rows[b] by columns[b]: (B, C, len(rows[b]), len(columns[b]))."""
+    if whole:
+        return pictures[which]
+    cut = pictures.permute(0, 2, 3, 1)[which[:, None, None], rows[:, :, None], columns[:, None, :]]
+    return cut.permute(0, 3, 1, 2)

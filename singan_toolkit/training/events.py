@@ -1,0 +1,69 @@
+"""What training tells while it runs. The command line draws these; plugins may observe them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class TrainingStarted:
+    """Before the first scale. ``sizes`` are (height, width), coarsest first; ``iterations`` one number a scale."""
+
+    sizes: tuple[tuple[int, int], ...]
+    iterations: tuple[int, ...]
+    device: str
+    precision: str
+
+
+@dataclass(frozen=True)
+class ScaleStarted:
+    """Before the first iteration of a scale."""
+
+    scale: int
+    noise_amplitude: float
+
+
+@dataclass(frozen=True)
+class Progress:
+    """A few times a second: where training is, the losses of the last iteration and an estimate of the rest.
+
+    Attributes:
+        scale: The scale in training.
+        iteration: Iterations of it that are done.
+        losses: By name: ``discriminator``, ``generator``, ``reconstruction``.
+        done: Share of the whole training's work that is done, 0 to 1.
+        seconds_left: Until the last scale ends.
+    """
+
+    scale: int
+    iteration: int
+    losses: dict[str, float]
+    done: float
+    seconds_left: float
+
+
+@dataclass(frozen=True)
+class ScaleRestarted:
+    """A scale diverged and starts again with a smaller learning rate."""
+
+    scale: int
+    iteration: int
+    learning_rate: float
+
+
+@dataclass(frozen=True)
+class ScaleFinished:
+    """A scale is trained. ``reconstruction_rmse`` is in the picture's -1..1 range."""
+
+    scale: int
+    seconds: float
+    reconstruction_rmse: float
+
+
+Event = TrainingStarted | ScaleStarted | Progress | ScaleRestarted | ScaleFinished
+Observer = Callable[[Event], None]
+
+
+def ignore(event: Event) -> None:
+    """The observer that looks away."""

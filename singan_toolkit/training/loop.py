@@ -1,0 +1,224 @@
+"""Training a pyramid, scale by scale, coarsest first."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from itertools import count, islice
+
+import torch
+from torch import Tensor
+
+from singan_toolkit.pyramid.architecture import channels_at
+from singan_toolkit.pyramid.device import pick_device
+from singan_toolkit.pyramid.geometry import Geometry
+from singan_toolkit.pyramid.networks import fold
+from singan_toolkit.pyramid.noise import Gaussian
+from singan_toolkit.pyramid.resample import resize
+from singan_toolkit.pyramid.walk import Pyramid, Scale, apply_scale, walk
+from singan_toolkit.training.crops import ScaleData
+from singan_toolkit.training.events import (
+    Observer,
+    Progress,
+    ScaleFinished,
+    ScaleRestarted,
+    ScaleStarted,
+    TrainingStarted,
+    ignore,
+)
+from singan_toolkit.training.precision import pick_precision
+from singan_toolkit.training.scale import Diverged, ScaleTraining
+from singan_toolkit.training.settings import Settings
+
+RETRIES = 3
+REPORT_SECONDS = 0.25
+CHUNK_PIXELS = 65_536
+
+
+class TrainingError(RuntimeError):
+    """Training cannot go on; the message says why and what to change."""
+
+
+def train_pyramid(
+    real: Tensor,
+    geometry: Geometry,
+    settings: Settings,
+    seed: int = 0,
+    device: str = "auto",
+    observer: Observer = ignore,
+) -> Pyramid:
+    """Train a pyramid on one picture.
+
+    Args:
+        real: (1, 3, H, W) in -1..1, of the size of the geometry's finest scale.
+        geometry: Sizes of the scales.
+        settings: How to train.
+        seed: The same seed gives the same pyramid on the same machine with the same versions.
+        device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
+        observer: Told what happens.
+
+    Returns:
+        The trained pyramid, on the CPU.
+
+    Raises:
+        ValueError: The device is not here.
+        TrainingError: A scale diverged even with ever smaller steps.
+    """
+    return _Training(real.to(pick_device(device)), geometry, settings, seed, observer).run()
+
+
+class _Training:
+    def __init__(
+        self, real: Tensor, geometry: Geometry, settings: Settings, seed: int, observer: Observer
+    ) -> None:
+        self.geometry, self.settings, self.seed, self.observer = geometry, settings, seed, observer
+        self.device = real.device
+        self.dtype = pick_precision(settings.precision, self.device)
+        self.finest = real
+        scales = len(geometry.sizes)
+        self.iterations = tuple(settings.iterations_at(n, scales) for n in range(scales))
+        self.clock = _Clock(geometry, settings, self.iterations)
+        self.scales: list[Scale] = []
+        self.z_star = torch.randn(
+            (1, 1, *geometry.sizes[0]), generator=torch.Generator().manual_seed(seed)
+        ).to(self.device)
+        self.samples = torch.zeros((1, 3, *geometry.sizes[0]), device=self.device)
+        self.reconstruction = torch.zeros_like(self.samples)
+
+    def run(self) -> Pyramid:
+        self.observer(
+            TrainingStarted(self.geometry.sizes, self.iterations, str(self.device), str(self.dtype).split(".")[1])
+        )
+        previous: ScaleTraining | None = None
+        for n in range(len(self.geometry.sizes)):
+            started = time.monotonic()
+            data = self._data(n)
+            self.observer(ScaleStarted(n, data.noise_amplitude))
+            previous = self._train_scale(n, data, previous)
+            self.scales.append(Scale(fold(previous.generator), data.noise_amplitude))
+            self._advance(n, data)
+            error = (self.reconstruction - data.real).square().mean().sqrt().item()
+            self.observer(ScaleFinished(n, time.monotonic() - started, error))
+        return Pyramid(self.geometry, tuple(self.scales), self.z_star).to("cpu")
+
+    def _data(self, n: int) -> ScaleData:
+        size = self.geometry.sizes[n]
+        real = resize(self.finest, size)
+        zeros = torch.zeros_like(real)
+        if n == 0:
+            noise = self.z_star.expand_as(real)
+            return ScaleData(real, zeros, None, zeros, noise, noise_amplitude=1.0, grey_noise=True)
+        base = resize(self.reconstruction, size)
+        # Section 2.2: sigma_n is proportional to the RMSE between the upsampled reconstruction and the real scale.
+        amplitude = self.settings.noise_amplitude * (base - real).square().mean().sqrt().item()
+        pool = resize(self.samples, size)
+        fresh = None if self.settings.pool_pixels else self._fresh_samples(n)
+        return ScaleData(real, pool, fresh, base, zeros, amplitude, grey_noise=False)
+
+    def _fresh_samples(self, n: int) -> Callable[[int], Tensor]:
+        """Draws new samples of the scales below ``n``, brought to its size."""
+        below = Pyramid(self.geometry, tuple(self.scales), self.z_star)
+        noise, drawn = Gaussian(self.seed), count()
+
+        def draw(number: int) -> Tensor:
+            samples = walk(below, self.geometry.route()[:n], noise, samples=list(islice(drawn, number)))
+            return resize(samples, self.geometry.sizes[n])
+
+        return draw
+
+    def _train_scale(self, n: int, data: ScaleData, previous: ScaleTraining | None) -> ScaleTraining:
+        channels = channels_at(n, self.settings.channels, self.settings.max_channels)
+        warm_start = None
+        if previous and channels == channels_at(n - 1, self.settings.channels, self.settings.max_channels):
+            warm_start = previous.generator.state_dict(), previous.discriminator.state_dict()
+        learning_rate = self.settings.learning_rate
+        for attempt in range(RETRIES + 1):
+            self.clock.start_scale()
+            training = ScaleTraining(
+                self.settings,
+                channels,
+                data,
+                self.iterations[n],
+                learning_rate,
+                self.dtype,
+                seed=self.seed * 1000 + n * 10 + attempt + 1,
+                warm_start=warm_start,
+            )
+            try:
+                training.run(lambda done, losses: self._report(n, done, losses), self.clock.report_due)
+                training.settle_statistics()
+                return training
+            except Diverged as diverged:
+                learning_rate /= 4
+                self.observer(ScaleRestarted(n, diverged.iteration, learning_rate))
+        raise TrainingError(
+            f"scale {n} diverged {RETRIES + 1} times, last with learning_rate {learning_rate * 4:.1e}: "
+            "train with a smaller learning_rate or preset paper"
+        )
+
+    def _report(self, n: int, done: int, losses: dict[str, float]) -> None:
+        share, left = self.clock.at(n, done)
+        self.observer(Progress(n, done, losses, share, left))
+
+    @torch.no_grad()
+    def _advance(self, n: int, data: ScaleData) -> None:
+        """Take the reconstruction and the pool of samples through the scale that was just trained."""
+        scale, (height, width) = self.scales[n], self.geometry.sizes[n]
+        # z* is given in full, while apply_scale multiplies by the amplitude: at scale 0 that is 1, above the noise is 0.
+        self.reconstruction = apply_scale(scale, data.reconstruction_base, data.reconstruction_noise)
+        if n == len(self.geometry.sizes) - 1 or not self.settings.pool_pixels:
+            return
+        following = self.geometry.sizes[n + 1]
+        wanted = max(8, min(256, self.settings.pool_pixels // (following[0] * following[1])))
+        below = data.samples.expand(wanted, -1, -1, -1) if n == 0 else data.samples[:wanted]
+        noise = torch.randn(
+            (len(below), 1 if n == 0 else 3, height, width),
+            generator=torch.Generator(self.device).manual_seed(self.seed * 1000 + n),
+            device=self.device,
+        )
+        chunk = max(1, CHUNK_PIXELS // (height * width))
+        with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
+            self.samples = torch.cat(
+                [apply_scale(scale, *pair) for pair in zip(below.split(chunk), noise.split(chunk), strict=True)]
+            )
+
+
+class _Clock:
+    """Estimates how much of the training is done and how long the rest takes.
+
+    An iteration is taken to cost a fixed overhead and an amount for every pixel and pair of channels. How long that is
+    on this machine is seen from the scale in training.
+    """
+
+    OVERHEAD = 5e6  # of an iteration, in pixels times channels squared: what a core does in the time of the calls alone
+
+    def __init__(self, geometry: Geometry, settings: Settings, iterations: tuple[int, ...]) -> None:
+        steps = settings.discriminator_steps + settings.generator_steps
+        self.iterations = iterations
+        self.cost = []
+        for n, (height, width) in enumerate(geometry.sizes):
+            crop = settings.crop or max(height, width)
+            pixels = min(crop, height) * min(crop, width)
+            fitting = settings.batch_pixels // pixels if settings.batch_pixels else settings.batch
+            batch = max(1, min(settings.batch, fitting))
+            channels = channels_at(n, settings.channels, settings.max_channels)
+            self.cost.append(steps * (self.OVERHEAD + batch * pixels * channels**2))
+        self.total = sum(cost * count for cost, count in zip(self.cost, iterations, strict=True))
+        self._started = self._reported = time.monotonic()
+
+    def start_scale(self) -> None:
+        self._started = time.monotonic()
+
+    def report_due(self) -> bool:
+        now = time.monotonic()
+        if now - self._reported < REPORT_SECONDS:
+            return False
+        self._reported = now
+        return True
+
+    def at(self, scale: int, done: int) -> tuple[float, float]:
+        """Share of the work done, and seconds left, after ``done`` iterations of ``scale``."""
+        before = sum(cost * count for cost, count in zip(self.cost[:scale], self.iterations, strict=False))
+        finished = before + done * self.cost[scale]
+        seconds_per_cost = (time.monotonic() - self._started) / (done * self.cost[scale])
+        return finished / self.total, (self.total - finished) * seconds_per_cost

@@ -1,0 +1,188 @@
+"""Training one scale: a generator and a patch discriminator against each other (paper section 2.2)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from singan_toolkit.pyramid.networks import Discriminator, Generator, initialize
+from singan_toolkit.training.crops import Batch, Cropper, ScaleData
+from singan_toolkit.training.losses import adversarial_loss, critic_loss, gradient_penalty, reconstruction_loss
+from singan_toolkit.training.settings import Settings
+
+EXPLODED = 1e5
+"""A loss beyond this is taken for divergence: scores of a healthy critic stay within a few hundred."""
+
+
+class Diverged(Exception):
+    """A loss became NaN, infinite or huge."""
+
+    def __init__(self, iteration: int) -> None:
+        super().__init__(f"diverged at iteration {iteration}")
+        self.iteration = iteration
+
+
+class ScaleTraining:
+    """The two networks of one scale, their optimizers and the steps between them.
+
+    Args:
+        settings: What to do.
+        channels: Kernels per convolution.
+        data: The scale's material; ``data.samples`` may be replaced between iterations.
+        iterations: Length of the schedule.
+        learning_rate: Adam's step size before it decays.
+        dtype: Type to convolve in.
+        seed: Of the fresh weights, the places and the noise.
+        warm_start: State dicts of the previous scale's generator and discriminator, if their widths match.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        channels: int,
+        data: ScaleData,
+        iterations: int,
+        learning_rate: float,
+        dtype: torch.dtype,
+        seed: int,
+        warm_start: tuple[dict[str, Tensor], dict[str, Tensor]] | None = None,
+    ) -> None:
+        device = data.real.device
+        fresh = torch.Generator().manual_seed(seed)
+        self.settings, self.data, self.iterations, self.learning_rate = settings, data, iterations, learning_rate
+        self.generator = Generator(channels)
+        self.discriminator = Discriminator(channels, settings.normalize_discriminator)
+        for network, state in zip((self.generator, self.discriminator), warm_start or (None, None), strict=True):
+            if state is None:
+                initialize(network, fresh)
+            else:
+                network.load_state_dict(state)
+            network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.average = {name: value.detach().clone() for name, value in self.generator.named_parameters()}
+        self.random = torch.Generator(device).manual_seed(seed)
+        pixels = min(settings.crop or 10**9, data.real.shape[-2]) * min(settings.crop or 10**9, data.real.shape[-1])
+        fitting = settings.batch_pixels // pixels if settings.batch_pixels else settings.batch
+        self.cropper = Cropper(data, settings.crop, max(1, min(settings.batch, fitting)), self.random)
+        self.autocast = torch.autocast(device.type, dtype, enabled=dtype != torch.float32)
+        self.average_weight = 1.0
+        self.optimizers = [
+            torch.optim.Adam(
+                network.parameters(),
+                learning_rate,
+                (settings.beta1, settings.beta2),
+                fused=device.type in ("cpu", "cuda"),
+            )
+            for network in (self.generator, self.discriminator)
+        ]
+        self.losses: dict[str, Tensor] = {}
+
+    def run(self, report: Callable[[int, dict[str, float]], None], report_due: Callable[[], bool]) -> None:
+        """Train all iterations.
+
+        Args:
+            report: Called with the iterations done and the losses, when due and at the end.
+            report_due: Whether a report is due; reading the losses costs a device synchronization.
+
+        Raises:
+            Diverged: A loss exploded; seen when a report is due.
+        """
+        for iteration in range(self.iterations):
+            self._schedule(iteration)
+            self._iterate(penalize=iteration % self.settings.gradient_penalty_every == 0)
+            if report_due() or iteration == self.iterations - 1:
+                losses = {name: loss.item() for name, loss in self.losses.items()}
+                if not all(math.isfinite(loss) and abs(loss) < EXPLODED for loss in losses.values()):
+                    raise Diverged(iteration + 1)
+                report(iteration + 1, losses)
+        if self.settings.weight_average:
+            self.generator.load_state_dict(self.average, strict=False)
+
+    def _schedule(self, iteration: int) -> None:
+        start = self.settings.decay_at * self.iterations
+        if iteration < start:
+            factor = 1.0
+        elif self.settings.decay == "step":
+            factor = 0.1
+        else:
+            factor = max(1 - (iteration - start) / (self.iterations - start), 0.01)
+        for optimizer in self.optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = self.learning_rate * factor
+        # A young average follows closely, so that it does not remember the first weights.
+        self.average_weight = 1 - min(self.settings.weight_average, (1 + iteration) / (10 + iteration))
+
+    def _iterate(self, penalize: bool) -> None:
+        settings = self.settings
+        for step in range(settings.discriminator_steps):
+            batch = self.cropper.draw()
+            if step < settings.discriminator_steps - 1:
+                with torch.no_grad():
+                    fake, _ = self._generate(batch)
+            else:
+                fake, reconstruction = self._generate(batch)
+            self._discriminator_step(batch.real, fake.detach(), penalize)
+        for step in range(settings.generator_steps):
+            if step > 0:
+                fake, reconstruction = self._generate(batch)
+            self._generator_step(fake, reconstruction, batch.real)
+        if settings.weight_average:
+            with torch.no_grad():
+                for name, value in self.generator.named_parameters():
+                    self.average[name].lerp_(value, self.average_weight)
+
+    def _generate(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Fakes and reconstructions at the batch's places."""
+        with self.autocast:
+            if self.settings.joint:
+                residuals = self.generator(torch.cat([batch.noisy, batch.reconstruction_noisy]))
+                fake, reconstruction = residuals.split([len(batch.noisy), len(batch.reconstruction_noisy)])
+            else:
+                fake, reconstruction = self.generator(batch.noisy), self.generator(batch.reconstruction_noisy)
+        return batch.base + fake, batch.reconstruction_base + reconstruction
+
+    def _discriminator_step(self, real: Tensor, fake: Tensor, penalize: bool) -> None:
+        with self.autocast:
+            if self.settings.joint:
+                real_scores, fake_scores = self.discriminator(torch.cat([real, fake])).split([len(real), len(fake)])
+            else:
+                real_scores, fake_scores = self.discriminator(real), self.discriminator(fake)
+            loss = critic_loss(real_scores, fake_scores)
+            self.losses["discriminator"] = loss.detach()
+            if penalize:
+                mix = torch.rand((len(fake), 1, 1, 1), generator=self.random, device=real.device)
+                penalty = gradient_penalty(self.discriminator, real, fake, mix)
+                loss = loss + self.settings.gradient_penalty * self.settings.gradient_penalty_every * penalty
+        self._step(self.discriminator, self.optimizers[1], loss)
+
+    def _generator_step(self, fake: Tensor, reconstruction: Tensor, real: Tensor) -> None:
+        with self.autocast:
+            adversarial = adversarial_loss(self.discriminator(fake))
+        rebuilt = reconstruction_loss(reconstruction, real)
+        self.losses |= {"generator": adversarial.detach(), "reconstruction": rebuilt.detach()}
+        self._step(self.generator, self.optimizers[0], adversarial + self.settings.reconstruction * rebuilt)
+
+    @staticmethod
+    def _step(network: nn.Module, optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
+        optimizer.zero_grad()
+        loss.backward(inputs=list(network.parameters()))
+        optimizer.step()
+
+    @torch.no_grad()
+    def settle_statistics(self, batches: int = 16) -> None:
+        """Measure the batch norm statistics of the final generator anew, over many batches.
+
+        The running statistics of training trail the weights and mix fakes and reconstructions unevenly.
+        """
+        norms = [module for module in self.generator.modules() if isinstance(module, nn.BatchNorm2d)]
+        for norm in norms:
+            norm.reset_running_stats()
+            norm.momentum = None  # a plain mean over the batches
+        for _ in range(batches):
+            batch = self.cropper.draw()
+            with self.autocast:
+                self.generator(torch.cat([batch.noisy, batch.reconstruction_noisy]))
+        for norm in norms:
+            norm.momentum = 0.1

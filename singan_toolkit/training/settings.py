@@ -1,0 +1,94 @@
+"""Every knob of training, and the presets. No torch here: `train --help` shows these."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from singan_toolkit.pyramid import geometry
+
+
+class Settings(BaseModel):
+    """How a pyramid is trained. The defaults are preset ``paper``; docs/training.md tells each choice."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    min_size: int = Field(geometry.MIN_SIZE, ge=12, le=1024, description="shorter side of the coarsest scale, px")
+    max_size: int = Field(geometry.MAX_SIZE, ge=12, le=16384, description="longer side of the finest scale, px")
+    factor: float = Field(geometry.FACTOR, gt=1.05, le=4, description="nominal ratio of neighbouring scales")
+
+    channels: int = Field(32, ge=4, le=1024, description="kernels at the coarsest scale, doubled every 4 scales")
+    max_channels: int = Field(128, ge=4, le=1024, description="kernels at most")
+    normalize_discriminator: bool = Field(True, description="batch norm in the discriminator")
+
+    iterations: int = Field(2000, ge=1, le=1_000_000, description="iterations of the coarsest scale")
+    finest_iterations: int = Field(2000, ge=1, le=1_000_000, description="iterations of the finest; geometric between")
+    discriminator_steps: int = Field(3, ge=1, le=20, description="discriminator steps an iteration")
+    generator_steps: int = Field(3, ge=1, le=20, description="generator steps an iteration")
+
+    learning_rate: float = Field(5e-4, gt=0, le=1, description="Adam's step size")
+    beta1: float = Field(0.5, ge=0, lt=1, description="Adam's first moment decay")
+    beta2: float = Field(0.999, ge=0, lt=1, description="Adam's second moment decay")
+    decay_at: float = Field(0.8, ge=0, le=1, description="share of the iterations after which the step size decays")
+    decay: Literal["step", "linear"] = Field("step", description="to a tenth at once, or linearly towards zero")
+    weight_average: float = Field(0.0, ge=0, lt=1, description="decay of the generator's moving average; 0 is none")
+
+    gradient_penalty: float = Field(0.1, ge=0, le=1000, description="lambda of the gradient penalty")
+    gradient_penalty_every: int = Field(1, ge=1, le=100, description="discriminator steps between penalties")
+    reconstruction: float = Field(10.0, ge=0, le=1e6, description="alpha, weight of the reconstruction loss")
+    noise_amplitude: float = Field(0.1, ge=0, le=10, description="times the reconstruction's RMSE is sigma_n")
+
+    crop: int = Field(0, ge=0, le=16384, description="side of the training crops, px; 0 is the whole picture")
+    batch: int = Field(1, ge=1, le=256, description="fakes a step, at most")
+    batch_pixels: int = Field(0, ge=0, description="fakes a step are fewer where they exceed this; 0 is no bound")
+    joint: bool = Field(False, description="real, fake and reconstruction share passes (and batch statistics)")
+    pool_pixels: int = Field(0, ge=0, description="samples of the lower scales kept and reused, in px; 0 draws anew")
+    precision: Literal["float32", "bfloat16", "auto"] = Field("float32", description="of the convolutions")
+
+    def iterations_at(self, scale: int, scales: int) -> int:
+        """Iterations of one scale: from ``iterations`` to ``finest_iterations`` in equal ratios."""
+        share = scale / max(scales - 1, 1)
+        return round(self.iterations * (self.finest_iterations / self.iterations) ** share)
+
+
+_FAST: dict[str, Any] = dict(
+    normalize_discriminator=False,
+    iterations=2000,
+    finest_iterations=1000,
+    discriminator_steps=1,
+    generator_steps=1,
+    decay="linear",
+    decay_at=0.5,
+    weight_average=0.99,
+    gradient_penalty_every=2,
+    crop=64,
+    batch=4,
+    batch_pixels=8192,
+    joint=True,
+    pool_pixels=1_500_000,
+    precision="auto",
+)
+
+PRESETS: Mapping[str, Mapping[str, Any]] = {
+    "draft": _FAST | dict(iterations=400, finest_iterations=200),
+    "fast": _FAST,
+    "paper": {},
+}
+DEFAULT_PRESET = "fast"
+
+
+def settings_of(preset: str = DEFAULT_PRESET, **changes: Any) -> Settings:
+    """Settings of a preset, with some of them changed.
+
+    Args:
+        preset: ``draft``, ``fast`` or ``paper``.
+        changes: Settings by name; numbers may be given as text.
+
+    Raises:
+        ValueError: No such preset or setting, or a value out of range (pydantic's error is a ``ValueError``).
+    """
+    if preset not in PRESETS:
+        raise ValueError(f"there is no preset {preset!r}; there are {', '.join(PRESETS)}")
+    return Settings(**{**PRESETS[preset], **changes})

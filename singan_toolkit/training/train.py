@@ -1,0 +1,63 @@
+"""From a picture to a bundle."""
+
+from __future__ import annotations
+
+import time
+
+from singan_toolkit.bundle import Bundle, training_record
+from singan_toolkit.imaging.pictures import Picture, PictureError
+from singan_toolkit.imaging.tensors import to_bytes, to_tensor
+from singan_toolkit.pyramid.geometry import Geometry
+from singan_toolkit.pyramid.resample import resize
+from singan_toolkit.training.events import Observer, ignore
+from singan_toolkit.training.loop import train_pyramid
+from singan_toolkit.training.settings import Settings
+
+
+def train_bundle(
+    picture: Picture,
+    settings: Settings,
+    *,
+    preset: str,
+    task: str | None = None,
+    seed: int = 0,
+    device: str = "auto",
+    observer: Observer = ignore,
+) -> Bundle:
+    """Train a pyramid on a picture and bundle it with the picture.
+
+    Args:
+        picture: Grey pictures are trained as RGB.
+        settings: How to train.
+        preset: Name of the preset that the settings came from, for the record.
+        task: Name of the task whose profile they hold, for the record.
+        seed: Of everything random.
+        device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
+        observer: Told what happens.
+
+    Raises:
+        PictureError: The picture is too small, too thin or partly transparent.
+        ValueError: The device is not here.
+        TrainingError: A scale diverged even with ever smaller steps.
+    """
+    if picture.alpha is not None and (clear := (picture.alpha < 1).mean()) > 0:
+        raise PictureError(
+            f"{picture.name} is transparent in {clear:.0%} of its pixels, and a pyramid learns colours only: "
+            "lay it on a background first"
+        )
+    try:
+        geometry = Geometry.of_picture(*picture.size, settings.min_size, settings.max_size, settings.factor)
+    except ValueError as error:
+        raise PictureError(f"cannot train on {picture.name}: {error}") from error
+    started = time.monotonic()
+    real = resize(to_tensor(picture.rgb), geometry.finest)
+    pyramid = train_pyramid(real, geometry, settings, seed, device, observer)
+    record = training_record(
+        picture=picture.name,
+        preset=preset,
+        settings=settings.model_dump(),
+        seed=seed,
+        task=task,
+        seconds=round(time.monotonic() - started, 3),
+    )
+    return Bundle.of_pyramid(pyramid, to_bytes(real[0]), record, name=picture.name.rpartition(".")[0])

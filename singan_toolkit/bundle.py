@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import version
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -50,7 +51,7 @@ class Architecture(_Record):
 
     convolutions: Literal[5] = 5
     kernel: Literal[3] = 3
-    slope: Literal[0.2] = 0.2
+    slope: Annotated[float, Field(ge=0.2, le=0.2)] = 0.2
     picture_channels: Literal[3] = 3
     noise_padding: Literal["zeros"] = "zeros"
 
@@ -99,7 +100,7 @@ class Manifest(_Record):
         }
         for n, scale in enumerate(self.scales):
             widths = [PICTURE_CHANNELS, *[scale.channels] * (LAYERS - 1), PICTURE_CHANNELS]
-            for layer, (inputs, outputs) in enumerate(zip(widths, widths[1:], strict=False)):
+            for layer, (inputs, outputs) in enumerate(pairwise(widths)):
                 expected[_name(n, layer, "weight")] = ("F32", (outputs, inputs, 3, 3))
                 expected[_name(n, layer, "bias")] = ("F32", (outputs,))
         return expected
@@ -165,7 +166,9 @@ class Bundle:
         return self._pyramid.to(pick_device(device))
 
     @classmethod
-    def of_pyramid(cls, pyramid: Pyramid, picture: np.ndarray, training: TrainingRecord, name: str = "bundle") -> Bundle:
+    def of_pyramid(
+        cls, pyramid: Pyramid, picture: np.ndarray, training: TrainingRecord, name: str = "bundle"
+    ) -> Bundle:
         """Bundle a trained pyramid with its training picture.
 
         Args:
@@ -179,7 +182,9 @@ class Bundle:
         for n, (scale, (height, width)) in enumerate(zip(pyramid.scales, pyramid.geometry.sizes, strict=True)):
             parameters = [np.ascontiguousarray(p.detach().cpu().numpy()) for p in scale.generator.parameters()]
             for layer in range(LAYERS):
-                tensors[_name(n, layer, "weight")], tensors[_name(n, layer, "bias")] = parameters[2 * layer : 2 * layer + 2]
+                tensors[_name(n, layer, "weight")], tensors[_name(n, layer, "bias")] = parameters[
+                    2 * layer : 2 * layer + 2
+                ]
             channels = parameters[0].shape[0]
             records.append(
                 ScaleRecord(height=height, width=width, channels=channels, noise_amplitude=scale.noise_amplitude)
@@ -281,4 +286,6 @@ def _check(manifest: Manifest, entries: dict[str, Any], data_bytes: int) -> None
         raise BundleError(f"it holds a tensor that does not belong there: {min(surplus)}")
     total = sum(sizes[dtype] * math.prod(shape) for dtype, shape in expected.values())
     if total != data_bytes:
-        raise BundleError(f"it holds {data_bytes} bytes of tensors, and should hold {total}: it was cut short or added to")
+        raise BundleError(
+            f"it holds {data_bytes} bytes of tensors, and should hold {total}: it was cut short or added to"
+        )

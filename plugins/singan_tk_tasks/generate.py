@@ -45,7 +45,9 @@ class Generate(Task):
         if start >= scales:
             raise TaskError(f"there is no scale {start} to start at: this bundle has scales 0 to {scales - 1}")
         if start and size != (height, width):
-            raise TaskError("a start scale keeps the training picture's layout, so width and height cannot be changed too")
+            raise TaskError(
+                "a start scale keeps the training picture's layout, so width and height cannot be changed too"
+            )
         noise: NoiseSource = Gaussian(seed)
         if start:
             noise = SwitchAt(start, Reconstruction(bundle.pyramid("cpu").z_star), noise)

@@ -53,10 +53,12 @@ class Harmonize(Task):
         click.Option(
             ["--size"],
             default="",
-            help="Size of the pasted object: WxH or N (longer side) in pixels, or N% of the picture.  [default: its own]",
+            help="Size to paste at: WxH or N (longer side) in pixels, or N% of the picture.  [default: its own]",
         ),
         click.Option(
-            ["--feather"], type=click.FloatRange(0), help="Pixels over which the edge fades.  [default: 3% of the longer side]"
+            ["--feather"],
+            type=click.FloatRange(0),
+            help="Pixels over which the edge fades.  [default: 3% of the longer side]",
         ),
     )
 
@@ -111,7 +113,11 @@ def _composite(bundle: Bundle, options: dict[str, Any]) -> tuple[Picture, np.nda
         composite = read_picture(options["composite"])
         return composite, mask_of(mask_picture, composite.size), ()
     cutout = read_picture(options["paste"])
-    background = read_picture(options["background"]) if options["background"] else Picture(bundle.picture, "the training picture")
+    background = (
+        read_picture(options["background"])
+        if options["background"]
+        else Picture(bundle.picture, "the training picture")
+    )
     pasted = paste(
         background,
         cutout,

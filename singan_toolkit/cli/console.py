@@ -9,6 +9,7 @@ from functools import wraps
 from typing import Any, Literal
 
 import rich_click as click
+from click.exceptions import Exit
 from rich.console import Console as RichConsole
 from rich.table import Table
 
@@ -16,7 +17,7 @@ Mode = Literal["rich", "plain", "json", "quiet"]
 
 
 class Console:
-    """Rich on a terminal, plain lines in a pipe, one JSON object a line with ``--json``, only errors with ``--quiet``."""
+    """Rich on a terminal, plain lines in a pipe, JSON lines with ``--json``, only errors with ``--quiet``."""
 
     def __init__(self, as_json: bool = False, quiet: bool = False) -> None:
         self.errors = RichConsole(stderr=True, highlight=False)
@@ -75,11 +76,11 @@ def output_options(command: Callable[..., Any]) -> Callable[..., Any]:
     @click.option("--traceback", is_flag=True, help="Show where in the code an error arose.")
     @click.pass_context
     @wraps(command)
-    def wrapped(context: click.Context, as_json: bool, quiet: bool, traceback: bool, **options: Any) -> Any:
+    def wrapped(context: click.RichContext, /, as_json: bool, quiet: bool, traceback: bool, **options: Any) -> Any:
         console = Console(as_json, quiet)
         try:
             return context.invoke(command, console, **options)
-        except (click.ClickException, click.exceptions.Exit, click.Abort):
+        except (click.ClickException, Exit, click.Abort):
             raise
         except Exception as error:
             if traceback:

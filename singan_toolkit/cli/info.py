@@ -3,26 +3,36 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import rich_click as click
 
-from singan_toolkit.bundle import Bundle
 from singan_toolkit.cli.console import Console, output_options
+
+if TYPE_CHECKING:
+    from singan_toolkit.bundle import Bundle
 
 
 @click.command()
 @click.argument("bundle", type=click.Path(path_type=Path))
-@click.option("--image", type=click.Path(dir_okay=False, path_type=Path), help="Also write the training picture and its reconstruction, side by side.")
+@click.option(
+    "--image",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write the training picture and its reconstruction, side by side.",
+)
 @output_options
 def info(console: Console, bundle: Path, image: Path | None) -> None:
     """Show what a BUNDLE holds and how it was trained."""
+    from singan_toolkit.bundle import Bundle
+
     loaded = Bundle.load(bundle)
     manifest = loaded.manifest
     if console.mode == "json":
         console.result("", **manifest.model_dump())
     else:
         training = manifest.training
-        console.result(f"{bundle}: bundle format {manifest.version}, {bundle.stat().st_size / 1e6:.1f} MB, digest {manifest.digest[:16]}")
+        megabytes = bundle.stat().st_size / 1e6
+        console.result(f"{bundle}: bundle format {manifest.version}, {megabytes:.1f} MB, digest {manifest.digest[:16]}")
         console.result(
             f"trained on {training.picture} with preset {training.preset}"
             + (f" for {training.task}" if training.task else "")

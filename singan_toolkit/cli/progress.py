@@ -45,9 +45,9 @@ def _json_line(event: Event) -> None:
 
 class _Plain:
     def __init__(self, console: Console) -> None:
-        self.console, self.sizes, self.said = console, (), time.monotonic()
+        self.console, self.said = console, time.monotonic()
+        self.sizes: tuple[tuple[int, int], ...] = ()
         self.iterations: tuple[int, ...] = ()
-        self.sizes: tuple[tuple[int, int], ...]
 
     def observe(self, event: Event) -> None:
         match event:

@@ -31,7 +31,7 @@ def run(context: click.Context) -> None:
         click.echo(context.get_help())
 
 
-class ScaleType(click.ParamType):
+class ScaleType(click.ParamType[int | str]):
     """A scale's number, ``auto`` or ``all``."""
 
     name = "N|auto|all"
@@ -71,7 +71,7 @@ def _command(task: Task) -> click.Command:
         click.Option(["-o", "--output"], type=click.Path(path_type=Path), help="File, or folder, to write to."),
         click.Option(["--sheet"], is_flag=True, help="Write one contact sheet instead of single pictures."),
     ]
-    command = click.RichCommand(task.name, callback=callback, help=type(task).__doc__, short_help=task.summary)
+    command = click.RichCommand(name=task.name, callback=callback, help=type(task).__doc__, short_help=task.summary)
     command.params = [*params, *getattr(callback, "__click_params__", [])[::-1]]
     return command
 

@@ -7,21 +7,45 @@ from pathlib import Path
 import rich_click as click
 
 from singan_toolkit.cli.console import Console, output_options
-from singan_toolkit.cli.progress import training_progress
-from singan_toolkit.training.settings import DEFAULT_PRESET, PRESETS, Settings
+from singan_toolkit.training.presets import DEFAULT_PRESET, PRESETS
 
 
-def _settings_help() -> str:
-    return ", ".join(Settings.model_fields)
+def _list_settings(context: click.Context, _: click.Parameter, wanted: bool) -> None:
+    if not wanted:
+        return
+    from singan_toolkit.training.settings import Settings, settings_of
+
+    values = {name: settings_of(name) for name in PRESETS}
+    Console().rows(
+        "Settings",
+        ("setting", *PRESETS, "meaning"),
+        [
+            (name, *(str(getattr(values[preset], name)) for preset in PRESETS), field.description or "")
+            for name, field in Settings.model_fields.items()
+        ],
+    )
+    context.exit()
 
 
 @click.command()
 @click.argument("picture", type=click.Path(dir_okay=False, path_type=Path))
-@click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="Bundle to write  [default: PICTURE.sgb]")
-@click.option("--preset", type=click.Choice(list(PRESETS)), default=DEFAULT_PRESET, show_default=True, help="How thoroughly.")
+@click.option(
+    "-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="Bundle to write  [default: PICTURE.sgb]"
+)
+@click.option(
+    "--preset", type=click.Choice(list(PRESETS)), default=DEFAULT_PRESET, show_default=True, help="How thoroughly."
+)
 @click.option("--for", "task", metavar="TASK", help="Train with the profile of that task.")
 @click.option("--max-size", type=int, help="Longer side of the finest scale, px; as --set max_size=N.")
-@click.option("--set", "changes", metavar="NAME=VALUE", multiple=True, help=f"Change a setting: {_settings_help()}.")
+@click.option("--set", "changes", metavar="NAME=VALUE", multiple=True, help="Change a setting; see --settings.")
+@click.option(
+    "--settings",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_list_settings,
+    help="List all settings and exit.",
+)
 @click.option("--seed", type=int, default=0, show_default=True, help="The same seed trains the same pyramid.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or mps.")
 @click.option("--force", is_flag=True, help="Replace a bundle that exists.")
@@ -45,10 +69,11 @@ def train(
     settings: dict[str, str | int] = {"max_size": max_size} if max_size else {}
     for change in changes:
         name, equals, value = change.partition("=")
-        if not equals or name not in Settings.model_fields:
-            raise click.UsageError(f"--set {change}: give NAME=VALUE with one of the names {_settings_help()}")
+        if not equals or not name:
+            raise click.UsageError(f"--set {change}: give NAME=VALUE; --settings lists the names")
         settings[name] = value
 
+    from singan_toolkit.cli.progress import training_progress
     from singan_toolkit.tasks.train import train as train_bundle
 
     with training_progress(console) as observer:

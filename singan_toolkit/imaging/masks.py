@@ -30,7 +30,9 @@ def mask_of(picture: Picture, size: tuple[int, int]) -> np.ndarray:
     if picture.alpha is not None:
         mask &= picture.alpha >= 0.5
     if not mask.any() or mask.all():
-        raise PictureError(f"mask {picture.name} is all {'white' if mask.any() else 'black'}: paint the object white on black")
+        raise PictureError(
+            f"mask {picture.name} is all {'white' if mask.any() else 'black'}: paint the object white on black"
+        )
     return mask
 
 
@@ -47,4 +49,5 @@ def feather(mask: np.ndarray, grow: float, fade: float) -> np.ndarray:
     """
     distance = distance_transform_edt(~mask)
     ramp = np.clip((grow + fade - distance) / max(fade, 1e-6), 0, 1)
-    return (ramp * ramp * (3 - 2 * ramp)).astype(np.float32)
+    weight: np.ndarray = (ramp * ramp * (3 - 2 * ramp)).astype(np.float32)
+    return weight

@@ -39,7 +39,9 @@ class Pasted:
     note: str = ""
 
 
-def paste(background: Picture, cutout: Picture, mask: np.ndarray | None = None, at: str = "center", size: str = "") -> Pasted:
+def paste(
+    background: Picture, cutout: Picture, mask: np.ndarray | None = None, at: str = "center", size: str = ""
+) -> Pasted:
     """Lay a cut-out on a background.
 
     Args:
@@ -59,7 +61,8 @@ def paste(background: Picture, cutout: Picture, mask: np.ndarray | None = None, 
     alpha = cutout.alpha if mask is None else mask.astype(np.float32)
     if alpha is None or alpha.min() == 1:
         raise PictureError(
-            f"{cutout.name} has no transparency, so its own background would be pasted along: give a cut-out with alpha, or a mask"
+            f"{cutout.name} has no transparency, so its own background would be pasted along: "
+            "give a cut-out with alpha, or a mask"
         )
     rows, columns = np.where(alpha > 0)
     if not len(rows):
@@ -84,9 +87,7 @@ def paste(background: Picture, cutout: Picture, mask: np.ndarray | None = None, 
     return Pasted(background.with_rgb(color, laid > 0), laid >= 0.5, note)
 
 
-def _size(
-    text: str, own: tuple[int, ...], background: tuple[int, int], name: str
-) -> tuple[tuple[int, int], str]:
+def _size(text: str, own: tuple[int, ...], background: tuple[int, int], name: str) -> tuple[tuple[int, int], str]:
     if not text:
         if own[0] <= background[0] and own[1] <= background[1]:
             return (own[0], own[1]), ""

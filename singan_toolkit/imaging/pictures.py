@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import imageio.v3 as iio
 import numpy as np
@@ -12,8 +13,9 @@ import numpy as np
 from singan_toolkit.files import write_whole
 
 WRITABLE = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")
+_TIFF = (".tif", ".tiff")
 _NO_ALPHA = (".jpg", ".jpeg", ".bmp")
-_SIXTEEN_BIT = (".png", ".tif", ".tiff")
+_SIXTEEN_BIT = (".png", *_TIFF)
 
 
 class PictureError(ValueError):
@@ -45,7 +47,7 @@ class Picture:
     @property
     def grey(self) -> bool:
         """Whether the picture has one intensity instead of three colours."""
-        return self.pixels.shape[2] <= 2
+        return int(self.pixels.shape[2]) <= 2
 
     @property
     def rgb(self) -> np.ndarray:
@@ -90,15 +92,17 @@ def read_picture(path: Path | str) -> Picture:
     except OSError as error:
         raise PictureError(f"cannot read picture {path}: {error.strerror or error}") from error
     if _is_deep_color_png(content):
-        raise PictureError(f"cannot read picture {path} without loss: it is a 16-bit colour PNG; save it as 16-bit TIFF")
+        raise PictureError(
+            f"cannot read picture {path} without loss: it is a 16-bit colour PNG; save it as 16-bit TIFF"
+        )
     try:
-        extension = path.suffix.lower() if path.suffix.lower() in (".tif", ".tiff") else None
-        plugin = "tifffile" if extension else "pillow"
-        options = {} if extension else {"rotate": True}
-        pixels = np.asarray(iio.imread(content, plugin=plugin, extension=extension, index=0, **options))
+        if path.suffix.lower() in _TIFF:
+            pixels = iio.imread(content, plugin="tifffile", extension=".tif", index=0)
+        else:
+            pixels = iio.imread(content, plugin="pillow", index=0, rotate=True)
     except Exception as error:  # the decoders raise whatever they like at broken files
         raise PictureError(f"cannot read {path} as a picture: {_sentence(error)}") from error
-    return Picture(_normal_form(pixels, path), path.name)
+    return Picture(_normal_form(np.asarray(pixels), path), path.name)
 
 
 def encode_picture(picture: Picture, extension: str) -> bytes:
@@ -119,12 +123,15 @@ def encode_picture(picture: Picture, extension: str) -> bytes:
     if picture.white > 255 and (extension not in _SIXTEEN_BIT or (extension == ".png" and picture.pixels.shape[2] > 1)):
         raise PictureError(f"{extension} cannot hold the 16 bits of {picture.name}: write .tif instead")
     pixels = picture.pixels[..., 0] if picture.pixels.shape[2] == 1 else picture.pixels
-    if extension in (".tif", ".tiff"):
-        encoded = iio.imwrite("<bytes>", pixels, plugin="tifffile", extension=extension)
-    else:
-        quality = {".jpg": {"quality": 95}, ".jpeg": {"quality": 95}, ".webp": {"lossless": True}}.get(extension, {})
-        encoded = iio.imwrite("<bytes>", pixels, plugin="pillow", extension=extension, **quality)
-    return bytes(encoded)
+    options: dict[str, Any] = {"plugin": "pillow", "extension": extension}
+    if extension in _TIFF:
+        options["plugin"] = "tifffile"
+    elif extension == ".webp":
+        options["lossless"] = True
+    elif extension in _NO_ALPHA:
+        options["quality"] = 95
+    encoded: bytes = iio.imwrite("<bytes>", pixels, **options)
+    return encoded
 
 
 def write_picture(picture: Picture, path: Path | str) -> None:

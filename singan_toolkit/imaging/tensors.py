@@ -22,4 +22,5 @@ def to_rgb(tensor: Tensor) -> np.ndarray:
 
 def to_bytes(tensor: Tensor) -> np.ndarray:
     """From one picture (3, H, W) in -1..1 to (H, W, 3), uint8."""
-    return np.rint(to_rgb(tensor) * 255).astype(np.uint8)
+    pixels: np.ndarray = np.rint(to_rgb(tensor) * 255).astype(np.uint8)
+    return pixels

@@ -14,4 +14,4 @@ SLOPE = 0.2
 
 def channels_at(scale: int, channels: int = 32, maximum: int = 128) -> int:
     """Kernels per convolution at ``scale``: ``channels`` at the coarsest, doubled every 4 scales up to ``maximum``."""
-    return min(channels * 2 ** (scale // 4), maximum)
+    return min(channels << scale // 4, maximum)

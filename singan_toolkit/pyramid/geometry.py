@@ -66,7 +66,8 @@ class Geometry:
         shorter, longer = min(height, width), max(height, width)
         if shorter < min_size:
             raise ValueError(
-                f"the picture is {width}x{height} pixels, and its shorter side must be at least {min_size}: enlarge it first"
+                f"the picture is {width}x{height} pixels, and its shorter side must be at least {min_size}: "
+                "enlarge it first"
             )
         shrink = min(max_size / longer, 1.0)
         finest = (_ceil(height * shrink), _ceil(width * shrink))

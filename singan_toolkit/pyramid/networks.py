@@ -66,28 +66,34 @@ class Discriminator(nn.Module):
         return scores
 
 
-def initialize(network: nn.Module, generator: torch.Generator) -> None:
-    """Draw fresh weights: the official code's N(0, 0.02) where batch norm follows, He's otherwise.
+def initialize(network: Generator | Discriminator, random: torch.Generator) -> None:
+    """Draw fresh weights: the official code's N(0, 0.02) with batch norm, He's without.
 
-    Without batch norm a deviation of 0.02 would shrink the signal by two thirds at each layer.
+    Without batch norm a deviation of 0.02 would shrink the signal by two thirds at each layer; and a generator starts
+    with a small residual, near the picture that it is to refine.
     """
-    normalized = any(isinstance(m, nn.BatchNorm2d) for m in network.modules())
+    modules = list(network.layers)
+    normalized = any(isinstance(module, nn.BatchNorm2d) for module in modules)
     with torch.no_grad():
-        for module in network.modules():
+        for module in modules:
             if isinstance(module, nn.Conv2d):
                 inputs = module.in_channels * 9
                 deviation = 0.02 if normalized else (2 / ((1 + SLOPE**2) * inputs)) ** 0.5
-                module.weight.copy_(_normal(module.weight, deviation, generator))
-                bound = inputs**-0.5
-                module.bias.copy_(torch.rand(module.bias.shape, generator=generator) * 2 * bound - bound)  # type: ignore[union-attr]
+                if module is modules[-1] and not normalized:
+                    deviation *= 0.1
+                module.weight.copy_(_normal(module.weight, deviation, random))
+                assert module.bias is not None
+                module.bias.copy_((torch.rand(module.bias.shape, generator=random) * 2 - 1) * inputs**-0.5)
+                if not normalized:
+                    module.bias.zero_()
             elif isinstance(module, nn.BatchNorm2d):
-                module.weight.copy_(1 + _normal(module.weight, 0.02, generator))
+                module.weight.copy_(1 + _normal(module.weight, 0.02, random))
                 module.bias.zero_()
                 module.reset_running_stats()
 
 
-def _normal(like: Tensor, deviation: float, generator: torch.Generator) -> Tensor:
-    return torch.randn(like.shape, generator=generator) * deviation
+def _normal(like: Tensor, deviation: float, random: torch.Generator) -> Tensor:
+    return torch.randn(like.shape, generator=random) * deviation
 
 
 def fold(trained: Generator) -> Generator:
@@ -105,7 +111,8 @@ def fold(trained: Generator) -> Generator:
             assert module.bias is not None
             convolutions.append((module.weight.detach(), module.bias.detach()))
         elif isinstance(module, nn.BatchNorm2d):
-            assert module.running_mean is not None and module.running_var is not None
+            assert module.running_mean is not None
+            assert module.running_var is not None
             gain = module.weight.detach() * torch.rsqrt(module.running_var + module.eps)
             weight, bias = convolutions[-1]
             shift = module.bias.detach() - module.running_mean * gain

@@ -56,7 +56,7 @@ class Pyramid:
 
 
 def apply_scale(scale: Scale, picture: Tensor, noise: Tensor) -> Tensor:
-    """x = picture + psi(amplitude * noise + picture), the paper's equation (5).
+    """Apply one scale: picture + psi(amplitude * noise + picture), the paper's equation (5).
 
     Args:
         scale: The scale to apply.

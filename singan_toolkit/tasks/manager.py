@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
@@ -84,8 +83,13 @@ def load_plugins(points: Any) -> Plugins:
         except (Exception, SystemExit) as error:  # a stranger's import may raise anything
             record.error = f"{type(error).__name__}: {error}"
             continue
-        _collect(record, plugin, "singan_tasks", lambda task: _add_task(plugins, record, task))
-        _collect(record, plugin, "singan_commands", lambda command: _add_command(plugins, record, command))
+        try:
+            for task in _offered(plugin, "singan_tasks"):
+                _add_task(plugins, record, task)
+            for command in _offered(plugin, "singan_commands"):
+                _add_command(plugins, record, command)
+        except Exception as error:
+            record.error = f"{type(error).__name__}: {error}"
     return plugins
 
 
@@ -93,15 +97,9 @@ def _distribution(point: EntryPoint) -> tuple[str, str]:
     return (point.dist.name, point.dist.version) if point.dist else ("", "")
 
 
-def _collect(record: PluginRecord, plugin: Any, hook: str, add: Callable[[Any], None]) -> None:
+def _offered(plugin: Any, hook: str) -> list[Any]:
     function = getattr(plugin, hook, None)
-    if function is None:
-        return
-    try:
-        for item in function():
-            add(item)
-    except Exception as error:
-        record.error = f"{hook}: {type(error).__name__}: {error}"
+    return list(function()) if function else []
 
 
 def _add_task(plugins: Plugins, record: PluginRecord, task: Task) -> None:

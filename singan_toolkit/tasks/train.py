@@ -9,7 +9,8 @@ from singan_toolkit.bundle import Bundle
 from singan_toolkit.imaging.pictures import read_picture
 from singan_toolkit.tasks.manager import installed_plugins
 from singan_toolkit.training.events import Event, Observer, ignore
-from singan_toolkit.training.settings import DEFAULT_PRESET, settings_of
+from singan_toolkit.training.presets import DEFAULT_PRESET
+from singan_toolkit.training.settings import settings_of
 from singan_toolkit.training.train import train_bundle
 
 

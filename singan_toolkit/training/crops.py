@@ -22,7 +22,7 @@ class ScaleData:
     Attributes:
         real: (1, 3, H, W) in -1..1.
         samples: (P, 3, H, W): samples of the scales below, brought to this size; zeros (P = 1) at scale 0.
-        fresh: Draws that many new samples, each to be used once; without it those of ``samples`` are used over and over.
+        fresh: Draws that many new samples, each to be used once; without it ``samples`` are used over and over.
         reconstruction_base: (1, 3, H, W): the reconstruction of the scales below; zeros at scale 0.
         reconstruction_noise: (1, 3, H, W): z* at scale 0, zeros above.
         noise_amplitude: sigma_n.

@@ -68,9 +68,7 @@ def train_pyramid(
 
 
 class _Training:
-    def __init__(
-        self, real: Tensor, geometry: Geometry, settings: Settings, seed: int, observer: Observer
-    ) -> None:
+    def __init__(self, real: Tensor, geometry: Geometry, settings: Settings, seed: int, observer: Observer) -> None:
         self.geometry, self.settings, self.seed, self.observer = geometry, settings, seed, observer
         self.device = real.device
         self.dtype = pick_precision(settings.precision, self.device)
@@ -79,9 +77,9 @@ class _Training:
         self.iterations = tuple(settings.iterations_at(n, scales) for n in range(scales))
         self.clock = _Clock(geometry, settings, self.iterations)
         self.scales: list[Scale] = []
-        self.z_star = torch.randn(
-            (1, 1, *geometry.sizes[0]), generator=torch.Generator().manual_seed(seed)
-        ).to(self.device)
+        self.z_star = torch.randn((1, 1, *geometry.sizes[0]), generator=torch.Generator().manual_seed(seed)).to(
+            self.device
+        )
         self.samples = torch.zeros((1, 3, *geometry.sizes[0]), device=self.device)
         self.reconstruction = torch.zeros_like(self.samples)
 
@@ -164,7 +162,6 @@ class _Training:
     def _advance(self, n: int, data: ScaleData) -> None:
         """Take the reconstruction and the pool of samples through the scale that was just trained."""
         scale, (height, width) = self.scales[n], self.geometry.sizes[n]
-        # z* is given in full, while apply_scale multiplies by the amplitude: at scale 0 that is 1, above the noise is 0.
         self.reconstruction = apply_scale(scale, data.reconstruction_base, data.reconstruction_noise)
         if n == len(self.geometry.sizes) - 1 or not self.settings.pool_pixels:
             return
@@ -177,10 +174,9 @@ class _Training:
             device=self.device,
         )
         chunk = max(1, CHUNK_PIXELS // (height * width))
+        chunks = zip(torch.split(below, chunk), torch.split(noise, chunk), strict=True)
         with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
-            self.samples = torch.cat(
-                [apply_scale(scale, *pair) for pair in zip(below.split(chunk), noise.split(chunk), strict=True)]
-            )
+            self.samples = torch.cat([apply_scale(scale, picture, drawn) for picture, drawn in chunks])
 
 
 class _Clock:

@@ -19,7 +19,7 @@ def pick_precision(name: str, device: torch.device) -> torch.dtype:
 @cache
 def _bfloat16_pays(device_type: str) -> bool:
     if device_type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     return _convolution_seconds(device_type, torch.bfloat16) < 0.8 * _convolution_seconds(device_type, torch.float32)
 
 

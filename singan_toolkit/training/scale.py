@@ -53,13 +53,15 @@ class ScaleTraining:
         device = data.real.device
         fresh = torch.Generator().manual_seed(seed)
         self.settings, self.data, self.iterations, self.learning_rate = settings, data, iterations, learning_rate
-        self.generator = Generator(channels)
+        self.generator = Generator(channels, settings.normalize_generator)
         self.discriminator = Discriminator(channels, settings.normalize_discriminator)
-        for network, state in zip((self.generator, self.discriminator), warm_start or (None, None), strict=True):
-            if state is None:
-                initialize(network, fresh)
-            else:
-                network.load_state_dict(state)
+        if warm_start:
+            self.generator.load_state_dict(warm_start[0])
+            self.discriminator.load_state_dict(warm_start[1])
+        else:
+            initialize(self.generator, fresh)
+            initialize(self.discriminator, fresh)
+        for network in (self.generator, self.discriminator):
             network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = {name: value.detach().clone() for name, value in self.generator.named_parameters()}
         self.random = torch.Generator(device).manual_seed(seed)
@@ -167,7 +169,7 @@ class ScaleTraining:
     @staticmethod
     def _step(network: nn.Module, optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
         optimizer.zero_grad()
-        loss.backward(inputs=list(network.parameters()))
+        loss.backward(inputs=list(network.parameters()))  # type: ignore[no-untyped-call]
         optimizer.step()
 
     @torch.no_grad()
@@ -176,6 +178,8 @@ class ScaleTraining:
 
         The running statistics of training trail the weights and mix fakes and reconstructions unevenly.
         """
+        if not self.settings.normalize_generator:
+            return
         norms = [module for module in self.generator.modules() if isinstance(module, nn.BatchNorm2d)]
         for norm in norms:
             norm.reset_running_stats()

@@ -1,13 +1,14 @@
-"""Every knob of training, and the presets. No torch here: `train --help` shows these."""
+"""Every knob of training."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from singan_toolkit.pyramid import geometry
+from singan_toolkit.training.presets import DEFAULT_PRESET, PRESETS
 
 
 class Settings(BaseModel):
@@ -21,6 +22,7 @@ class Settings(BaseModel):
 
     channels: int = Field(32, ge=4, le=1024, description="kernels at the coarsest scale, doubled every 4 scales")
     max_channels: int = Field(128, ge=4, le=1024, description="kernels at most")
+    normalize_generator: bool = Field(True, description="batch norm in the generator while it is trained")
     normalize_discriminator: bool = Field(True, description="batch norm in the discriminator")
 
     iterations: int = Field(2000, ge=1, le=1_000_000, description="iterations of the coarsest scale")
@@ -50,33 +52,7 @@ class Settings(BaseModel):
     def iterations_at(self, scale: int, scales: int) -> int:
         """Iterations of one scale: from ``iterations`` to ``finest_iterations`` in equal ratios."""
         share = scale / max(scales - 1, 1)
-        return round(self.iterations * (self.finest_iterations / self.iterations) ** share)
-
-
-_FAST: dict[str, Any] = dict(
-    normalize_discriminator=False,
-    iterations=2000,
-    finest_iterations=1000,
-    discriminator_steps=1,
-    generator_steps=1,
-    decay="linear",
-    decay_at=0.5,
-    weight_average=0.99,
-    gradient_penalty_every=2,
-    crop=64,
-    batch=4,
-    batch_pixels=8192,
-    joint=True,
-    pool_pixels=1_500_000,
-    precision="auto",
-)
-
-PRESETS: Mapping[str, Mapping[str, Any]] = {
-    "draft": _FAST | dict(iterations=400, finest_iterations=200),
-    "fast": _FAST,
-    "paper": {},
-}
-DEFAULT_PRESET = "fast"
+        return round(math.exp((1 - share) * math.log(self.iterations) + share * math.log(self.finest_iterations)))
 
 
 def settings_of(preset: str = DEFAULT_PRESET, **changes: Any) -> Settings:

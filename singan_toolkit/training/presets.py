@@ -1,0 +1,32 @@
+"""The presets: what they change in the settings, whose defaults are preset ``paper``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+_FAST: dict[str, Any] = dict(
+    normalize_generator=False,
+    normalize_discriminator=False,
+    iterations=2000,
+    finest_iterations=1000,
+    discriminator_steps=1,
+    generator_steps=1,
+    decay="linear",
+    decay_at=0.5,
+    weight_average=0.99,
+    gradient_penalty_every=2,
+    crop=64,
+    batch=4,
+    batch_pixels=8192,
+    joint=True,
+    pool_pixels=1_500_000,
+    precision="auto",
+)
+
+PRESETS: Mapping[str, Mapping[str, Any]] = {
+    "draft": _FAST | dict(iterations=400, finest_iterations=200),
+    "fast": _FAST,
+    "paper": {},
+}
+DEFAULT_PRESET = "fast"

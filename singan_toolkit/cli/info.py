@@ -32,7 +32,7 @@ def info(console: Console, bundle: Path, image: Path | None) -> None:
     else:
         training = manifest.training
         megabytes = bundle.stat().st_size / 1e6
-        console.result(f"{bundle}: bundle format {manifest.version}, {megabytes:.1f} MB, digest {manifest.digest[:16]}")
+        console.result(f"{bundle}: bundle format {manifest.version}, {megabytes:.1f} MB, digest {manifest.digest[:12]}")
         console.result(
             f"trained on {training.picture} with preset {training.preset}"
             + (f" for {training.task}" if training.task else "")

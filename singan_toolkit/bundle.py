@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -201,8 +202,8 @@ class Bundle:
         manifest = self.manifest.model_copy(update={"digest": NO_DIGEST})
         blank = safetensors.numpy.save(dict(self.tensors), {METADATA_KEY: manifest.model_dump_json()})
         header_end = 8 + int.from_bytes(blank[:8], "little")
-        header = blank[:header_end].replace(NO_DIGEST.encode(), hashlib.sha256(blank).hexdigest().encode())
-        write_whole(Path(path), header + blank[header_end:])
+        digest = hashlib.sha256(blank).hexdigest()
+        write_whole(Path(path), _with_digest(blank[:header_end], NO_DIGEST, digest) + blank[header_end:])
 
     @classmethod
     def load(cls, path: Path | str) -> Bundle:
@@ -219,11 +220,15 @@ class Bundle:
                 manifest, entries = _parse(header)
                 _check(manifest, entries, file_size - 8 - len(header))
                 content = len(header).to_bytes(8, "little") + header + file.read()
-            blank = header.replace(manifest.digest.encode(), NO_DIGEST.encode())
+            blank = _with_digest(header, manifest.digest, NO_DIGEST)
             hashed = hashlib.sha256(content[:8] + blank + content[8 + len(header) :]).hexdigest()
             if hashed != manifest.digest:
                 raise BundleError("it is damaged: its digest does not match its content")
-            return cls(manifest, safetensors.numpy.load(content), path.stem)
+            tensors = safetensors.numpy.load(content)
+            for name, values in tensors.items():
+                if not np.isfinite(values).all():
+                    raise BundleError(f"tensor {name} holds values that are no numbers")
+            return cls(manifest, tensors, path.stem)
         except OSError as error:
             raise BundleError(f"cannot open bundle {path}: {error.strerror or error}") from error
         except BundleError as error:
@@ -249,7 +254,7 @@ def _parse(header: bytes) -> tuple[Manifest, dict[str, Any]]:
     try:
         entries = json.loads(header)
         text = entries.pop("__metadata__")[METADATA_KEY]
-        said = json.loads(text)
+        said = json.loads(text, parse_constant=_refuse_constant)
         found = said["format"], said["version"]
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise BundleError("it is not a bundle, or its header is damaged") from None
@@ -263,11 +268,25 @@ def _parse(header: bytes) -> tuple[Manifest, dict[str, Any]]:
         raise BundleError(f"its manifest is not valid: {_first(error)}") from None
 
 
+def _with_digest(header: bytes, old: str, new: str) -> bytes:
+    """The header with another digest in the manifest, which stands in it as escaped JSON."""
+    return re.sub(rb'(\\"digest\\"\s*:\s*\\")' + old.encode(), rb"\g<1>" + new.encode(), header, count=1)
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _quoted(value: object) -> str:
+    """A stranger's text, short and without terminal escapes."""
+    return ascii(value)[:80]
+
+
 def _first(error: ValidationError | RecursionError) -> str:
     if isinstance(error, RecursionError):
         return "nested too deeply"
     problem = error.errors()[0]
-    return f"{'.'.join(str(part) for part in problem['loc'])}: {problem['msg']}"
+    return f"{_quoted('.'.join(str(part) for part in problem['loc']))}: {problem['msg']}"
 
 
 def _check(manifest: Manifest, entries: dict[str, Any], data_bytes: int) -> None:
@@ -280,10 +299,11 @@ def _check(manifest: Manifest, entries: dict[str, Any], data_bytes: int) -> None
             raise BundleError(f"tensor {name} is missing")
         if entry.get("dtype") != dtype or entry.get("shape") != list(shape):
             raise BundleError(
-                f"tensor {name} is {entry.get('dtype')} {entry.get('shape')}, and should be {dtype} {list(shape)}"
+                f"tensor {name} is {_quoted(entry.get('dtype'))} {_quoted(entry.get('shape'))}, "
+                f"and should be {dtype} {list(shape)}"
             )
     if surplus := entries.keys() - expected.keys():
-        raise BundleError(f"it holds a tensor that does not belong there: {min(surplus)}")
+        raise BundleError(f"it holds a tensor that does not belong there: {_quoted(min(surplus))}")
     total = sum(sizes[dtype] * math.prod(shape) for dtype, shape in expected.values())
     if total != data_bytes:
         raise BundleError(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from singan_toolkit import Injection, Output, Picture, Plan, Result, Task, TaskError, hookimpl
+from singan_toolkit import Injection, Output, Picture, PictureError, Plan, Result, Task, TaskError, hookimpl
 
 if TYPE_CHECKING:
     import numpy as np
@@ -46,13 +46,10 @@ class Harmonize(Task):
         click.Option(["--background"], type=_file, help="Picture to paste on.  [default: the training picture]"),
         click.Option(
             ["--at"],
-            default="center",
-            show_default=True,
-            help="Where to paste: X,Y in pixels (top left corner), X%,Y%, or center, top-left, bottom ...",
+            help="Where to paste: X,Y in pixels (top left corner), X%,Y%, or top-left, bottom ...  [default: center]",
         ),
         click.Option(
             ["--size"],
-            default="",
             help="Size to paste at: WxH or N (longer side) in pixels, or N% of the picture.  [default: its own]",
         ),
         click.Option(
@@ -77,7 +74,8 @@ class Harmonize(Task):
         finest = bundle.geometry.fit(composite.size)
         given = to_tensor(composite.rgb)
         before = resize(given, finest).clamp(-1, 1)
-        focus = resize(torch.from_numpy(mask)[None, None].float(), finest)[0, 0] > 0.5
+        focus = resize(torch.from_numpy(mask)[None, None].float(), finest)[0, 0]
+        focus = focus >= 0.5 * focus.max()
         return Plan(
             route=bundle.geometry.route(scale, finest),
             noise=Gaussian(seed),
@@ -110,6 +108,8 @@ def _composite(bundle: Bundle, options: dict[str, Any]) -> tuple[Picture, np.nda
             raise TaskError("--composite needs --mask: a picture of the same size, white where the object is")
         if options["background"]:
             raise TaskError("--background goes with --paste; a composite has its background already")
+        if options["at"] or options["size"]:
+            raise TaskError("--at and --size go with --paste; a composite has its object in place already")
         composite = read_picture(options["composite"])
         return composite, mask_of(mask_picture, composite.size), ()
     cutout = read_picture(options["paste"])
@@ -118,13 +118,13 @@ def _composite(bundle: Bundle, options: dict[str, Any]) -> tuple[Picture, np.nda
         if options["background"]
         else Picture(bundle.picture, "the training picture")
     )
-    pasted = paste(
-        background,
-        cutout,
-        mask=mask_of(mask_picture, cutout.size) if mask_picture else None,
-        at=options["at"],
-        size=options["size"],
-    )
+    mask = mask_of(mask_picture, cutout.size) if mask_picture else None
+    try:
+        pasted = paste(background, cutout, mask=mask, at=options["at"] or "center", size=options["size"] or "")
+    except PictureError:
+        raise
+    except ValueError as error:
+        raise TaskError(str(error)) from error
     return pasted.picture, pasted.mask, (pasted.note,) if pasted.note else ()
 
 

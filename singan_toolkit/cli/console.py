@@ -12,6 +12,9 @@ import rich_click as click
 from click.exceptions import Exit
 from rich.console import Console as RichConsole
 from rich.table import Table
+from rich.text import Text
+
+from singan_toolkit.tasks.task import TaskError
 
 Mode = Literal["rich", "plain", "json", "quiet"]
 
@@ -31,14 +34,14 @@ class Console:
         if self.mode == "json":
             print(json.dumps({"note": text}), file=sys.stderr, flush=True)
         elif self.mode != "quiet":
-            self.errors.print(text, soft_wrap=True, markup=False)
+            self.errors.print(Text(text), soft_wrap=True)
 
     def result(self, text: str, **fields: Any) -> None:
         """What was asked for, on stdout: a path or a figure."""
         if self.mode == "json":
             print(json.dumps(fields), flush=True)
         elif self.mode != "quiet":
-            self.results.print(text, soft_wrap=True, markup=False)
+            print(text, flush=True)
 
     def rows(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         """A table on stdout; in a pipe, fields separated by tabs; with ``--json``, an object a row."""
@@ -50,8 +53,8 @@ class Console:
             for column in columns:
                 table.add_column(column)
             for row in rows:
-                table.add_row(*row)
-            self.results.print(table, markup=False)
+                table.add_row(*map(Text, row))
+            self.results.print(table)
         else:
             for row in rows:
                 print("\t".join(row))
@@ -61,11 +64,7 @@ class Console:
         if self.mode == "json":
             print(json.dumps({"error": text}), file=sys.stderr, flush=True)
         else:
-            self.errors.print(f"[bold red]error:[/] {_escaped(text)}", soft_wrap=True)
-
-
-def _escaped(text: str) -> str:
-    return text.replace("[", r"\[")
+            self.errors.print(Text.assemble(("error:", "bold red"), " ", text), soft_wrap=True)
 
 
 def output_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -80,7 +79,12 @@ def output_options(command: Callable[..., Any]) -> Callable[..., Any]:
         console = Console(as_json, quiet)
         try:
             return context.invoke(command, console, **options)
-        except (click.ClickException, Exit, click.Abort):
+        except click.UsageError as error:
+            if not as_json:
+                raise
+            console.error(error.format_message())
+            context.exit(2)
+        except (click.ClickException, Exit, click.Abort, BrokenPipeError):
             raise
         except Exception as error:
             if traceback:
@@ -89,7 +93,8 @@ def output_options(command: Callable[..., Any]) -> Callable[..., Any]:
             console.error(_message(error) if expected else f"unexpected {type(error).__name__}: {_message(error)}")
             if not expected:
                 console.error("this is a defect of the toolkit or of a plugin; --traceback shows where it arose")
-            context.exit(1)
+            wrong_usage = isinstance(error, TaskError) or type(error).__name__ == "ValidationError"
+            context.exit(2 if wrong_usage else 1)
 
     return wrapped
 

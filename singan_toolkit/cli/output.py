@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from singan_toolkit.imaging.pictures import WRITABLE, Picture, PictureError, write_picture
+from singan_toolkit.imaging.pictures import WRITABLE, Picture, write_picture
 from singan_toolkit.imaging.sheet import contact_sheet
-from singan_toolkit.tasks.task import Result
+from singan_toolkit.tasks.task import Result, TaskError
 
 
 def write_results(results: Sequence[Result], target: Path | None, stem: str, as_sheet: bool) -> Iterator[Path]:
@@ -33,12 +34,16 @@ def write_results(results: Sequence[Result], target: Path | None, stem: str, as_
         return
     folder = target or Path(stem)
     if folder.suffix.lower() in WRITABLE and not folder.is_dir():
-        raise PictureError(f"{len(results)} pictures do not fit into the file {folder}: give a folder, or --sheet")
+        raise TaskError(f"{len(results)} pictures do not fit into the file {folder}: give a folder, or --sheet")
+    names = Counter[str]()
     for result in results:
-        path = folder / ("-".join(filter(None, (stem, result.label))) + _ending(result.picture))
+        name = "-".join(filter(None, (stem, result.label)))
+        names[name] += 1
+        again = f"-{names[name]}" if names[name] > 1 else ""
+        path = folder / f"{name}{again}{_ending(result.picture)}"
         write_picture(result.picture, path)
         yield path
 
 
 def _ending(picture: Picture) -> str:
-    return ".tif" if picture.white > 255 and not picture.grey else ".png"
+    return ".tif" if picture.white > 255 and picture.pixels.shape[2] > 1 else ".png"

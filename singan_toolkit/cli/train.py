@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import rich_click as click
@@ -25,6 +26,13 @@ def _list_settings(context: click.Context, _: click.Parameter, wanted: bool) -> 
         ],
     )
     context.exit()
+
+
+def _check_writable(target: Path) -> None:
+    """Find out before the training, not after it, that a bundle cannot be written there."""
+    folder = next(parent for parent in target.absolute().parents if parent.exists())
+    if not folder.is_dir() or not os.access(folder, os.W_OK):
+        raise click.UsageError(f"cannot write {target}: {folder} is not a folder that can be written to")
 
 
 @click.command()
@@ -66,15 +74,20 @@ def train(
     target = output or picture.with_suffix(".sgb")
     if target.exists() and not force:
         raise click.UsageError(f"{target} exists; give another -o, or --force to replace it")
-    settings: dict[str, str | int] = {"max_size": max_size} if max_size else {}
+    settings: dict[str, str | int] = {} if max_size is None else {"max_size": max_size}
     for change in changes:
         name, equals, value = change.partition("=")
         if not equals or not name:
             raise click.UsageError(f"--set {change}: give NAME=VALUE; --settings lists the names")
         settings[name] = value
+    _check_writable(target)
 
     from singan_toolkit.cli.progress import training_progress
     from singan_toolkit.tasks.train import train as train_bundle
+    from singan_toolkit.training.settings import Settings
+
+    if unknown := settings.keys() - Settings.model_fields.keys():
+        raise click.UsageError(f"there is no setting {min(unknown)}; --settings lists the names")
 
     with training_progress(console) as observer:
         bundle = train_bundle(

@@ -48,6 +48,6 @@ def feather(mask: np.ndarray, grow: float, fade: float) -> np.ndarray:
         (H, W), float32 in 0..1: 1 on the dilated mask and exactly 0 from ``grow + fade`` pixels on.
     """
     distance = distance_transform_edt(~mask)
-    ramp = np.clip((grow + fade - distance) / max(fade, 1e-6), 0, 1)
+    ramp = np.clip((grow + fade - distance) / fade, 0, 1) if fade else distance <= grow
     weight: np.ndarray = (ramp * ramp * (3 - 2 * ramp)).astype(np.float32)
     return weight

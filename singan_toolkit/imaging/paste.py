@@ -84,7 +84,9 @@ def paste(
     laid[inside] = alpha[part]
     color = background.rgb
     color[inside] += (rgb[part] - color[inside]) * alpha[part][..., None]
-    return Pasted(background.with_rgb(color, laid > 0), laid >= 0.5, note)
+    if not laid.any():
+        raise PictureError(f"at {at} all but transparent parts of {cutout.name} lie outside {background.name}")
+    return Pasted(background.with_rgb(color, laid > 0), laid >= 0.5 * min(laid.max(), 1), note)
 
 
 def _size(text: str, own: tuple[int, ...], background: tuple[int, int], name: str) -> tuple[tuple[int, int], str]:

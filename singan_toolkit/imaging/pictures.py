@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import struct
+import warnings
 from dataclasses import dataclass, replace
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import imageio.v3 as iio
 import numpy as np
+import tifffile
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from singan_toolkit.files import write_whole
 
@@ -96,13 +100,40 @@ def read_picture(path: Path | str) -> Picture:
             f"cannot read picture {path} without loss: it is a 16-bit colour PNG; save it as 16-bit TIFF"
         )
     try:
-        if path.suffix.lower() in _TIFF:
-            pixels = iio.imread(content, plugin="tifffile", extension=".tif", index=0)
-        else:
-            pixels = iio.imread(content, plugin="pillow", index=0, rotate=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            pixels = _decoded(content)
+    except Image.DecompressionBombError as error:
+        raise PictureError(f"cannot read {path} as a picture: it claims to have too many pixels") from error
+    except UnidentifiedImageError as error:
+        raise PictureError(f"cannot read {path} as a picture: it is in no format that is known here") from error
     except Exception as error:  # the decoders raise whatever they like at broken files
         raise PictureError(f"cannot read {path} as a picture: {_sentence(error)}") from error
-    return Picture(_normal_form(np.asarray(pixels), path), path.name)
+    return Picture(_normal_form(pixels, path), path.name)
+
+
+def _decoded(content: bytes) -> np.ndarray:
+    if content[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
+        with tifffile.TiffFile(BytesIO(content)) as file:
+            page = file.pages.first
+            if page.bitspersample == 16 and page.samplesperpixel > 1:
+                return _deep(page)
+    image = ImageOps.exif_transpose(Image.open(BytesIO(content)))
+    if "transparency" in image.info or image.mode == "PA":
+        image = image.convert("LA" if image.mode in ("1", "L") else "RGBA")
+    elif image.mode not in ("1", "L", "LA", "RGB", "RGBA", "F") and not image.mode.startswith("I"):
+        image = image.convert("RGB")
+    return np.asarray(image)
+
+
+def _deep(page: Any) -> np.ndarray:
+    """A TIFF page with 16 bits a sample, of which Pillow would hand over 8 and not say so."""
+    plain = page.photometric in (tifffile.PHOTOMETRIC.MINISBLACK, tifffile.PHOTOMETRIC.RGB) and page.planarconfig == 1
+    orientation = page.tags.get("Orientation")
+    if not plain or (orientation and orientation.value != 1):
+        raise ValueError("16-bit TIFF is read as upright grey or RGB only; convert it first")
+    pixels: np.ndarray = page.asarray()
+    return pixels
 
 
 def encode_picture(picture: Picture, extension: str) -> bytes:
@@ -125,9 +156,14 @@ def encode_picture(picture: Picture, extension: str) -> bytes:
     pixels = picture.pixels[..., 0] if picture.pixels.shape[2] == 1 else picture.pixels
     options: dict[str, Any] = {"plugin": "pillow", "extension": extension}
     if extension in _TIFF:
-        options["plugin"] = "tifffile"
+        options |= dict(
+            plugin="tifffile",
+            photometric="minisblack" if picture.grey else "rgb",
+            planarconfig="contig",
+            extrasamples=None if picture.alpha is None else ["unassalpha"],
+        )
     elif extension == ".webp":
-        options["lossless"] = True
+        options |= dict(lossless=True, exact=True)
     elif extension in _NO_ALPHA:
         options["quality"] = 95
     encoded: bytes = iio.imwrite("<bytes>", pixels, **options)

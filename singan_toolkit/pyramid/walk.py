@@ -92,10 +92,15 @@ def walk(
         same pictures, whatever batch they are drawn in (up to rounding).
 
     Raises:
-        ValueError: The route is empty, or names a scale that the pyramid lacks.
+        ValueError: The route is empty or names a scale that the pyramid lacks, there are no samples, or ``start`` holds
+            neither one picture nor one for each.
     """
     if not route:
         raise ValueError("a route needs at least one step")
+    if not len(samples):
+        raise ValueError("a walk needs at least one sample")
+    if start is not None and len(start) not in (1, len(samples)):
+        raise ValueError(f"{len(start)} start pictures do not fit {len(samples)} samples")
     for step in route:
         if not 0 <= step.scale < len(pyramid.scales):
             raise ValueError(f"there is no scale {step.scale}: this pyramid has scales 0 to {len(pyramid.scales) - 1}")

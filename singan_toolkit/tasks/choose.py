@@ -95,4 +95,6 @@ def _drift(candidate: Candidate) -> float:
     difference = candidate.walked.clamp(-1, 1) - given.cpu()
     blurred = F.avg_pool2d(difference, STRUCTURE, 1, STRUCTURE // 2, count_include_pad=False)
     weight = F.avg_pool2d(weight[None, None], STRUCTURE, 1, STRUCTURE // 2)
+    if not weight.any():
+        return 0.0
     return float(((blurred**2 * weight).sum() / (3 * weight.sum())).sqrt())

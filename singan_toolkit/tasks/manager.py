@@ -14,6 +14,7 @@ from singan_toolkit.tasks import hooks
 from singan_toolkit.tasks.task import Task, TaskError, problem_with
 
 OWN_DISTRIBUTION = "singan-toolkit"
+OWN_COMMANDS = ("train", "run", "info", "tasks", "plugins", "demo")
 
 
 @dataclass
@@ -88,7 +89,10 @@ def load_plugins(points: Any) -> Plugins:
                 _add_task(plugins, record, task)
             for command in _offered(plugin, "singan_commands"):
                 _add_command(plugins, record, command)
-        except Exception as error:
+            for name in dir(plugin):
+                if manager.parse_hookimpl_opts(plugin, name) is not None and not hasattr(hooks, name):
+                    record.error = f"there is no hook {name}"
+        except (Exception, SystemExit) as error:
             record.error = f"{type(error).__name__}: {error}"
     return plugins
 
@@ -115,6 +119,8 @@ def _add_task(plugins: Plugins, record: PluginRecord, task: Task) -> None:
 def _add_command(plugins: Plugins, record: PluginRecord, command: click.Command) -> None:
     if not isinstance(command, click.Command) or not command.name:
         record.error = f"{command!r} is not a named click command"
+    elif command.name in OWN_COMMANDS:
+        record.error = f"command {command.name} is the toolkit's own"
     elif command.name in plugins.commands:
         record.error = f"command {command.name} is already provided by another plugin"
     else:

@@ -21,6 +21,7 @@ BATCH_PIXELS = 500_000
 def run(
     bundle: Bundle,
     task: str,
+    /,
     *,
     scale: int | str | None = None,
     seed: int = 0,
@@ -58,15 +59,12 @@ def complete_options(task: Task, given: dict[str, Any]) -> dict[str, Any]:
     Raises:
         TaskError: An option is not the task's, is missing or has a wrong value.
     """
-    context = click.Context(click.Command(task.name, params=list(task.options)))
-    by_name = {str(option.name): option for option in task.options}
-    if unknown := given.keys() - by_name.keys():
-        raise TaskError(f"{task.name} has no option {min(unknown)!r}; it has {', '.join(by_name) or 'none'}")
+    names = [str(option.name) for option in task.options]
+    if unknown := given.keys() - set(names):
+        raise TaskError(f"{task.name} has no option {min(unknown)!r}; it has {', '.join(names) or 'none'}")
     try:
-        return {
-            name: option.process_value(context, given.get(name, option.get_default(context)))
-            for name, option in by_name.items()
-        }
+        command = click.Command(task.name, params=list(task.options))
+        return command.make_context(task.name, [], default_map=given).params
     except click.ClickException as error:
         raise TaskError(f"{task.name}: {error.format_message()}") from error
 

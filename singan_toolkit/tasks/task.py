@@ -144,7 +144,11 @@ class Task(ABC):
         return (type(self).__doc__ or "").strip().split("\n")[0].rstrip(".")
 
 
-RESERVED = {"bundle", "output", "scale", "seed", "device", "sheet", "json", "quiet", "help", "traceback"}
+RESERVED = {
+    *("bundle", "b", "output", "o", "scale", "seed", "device", "sheet"),
+    *("json", "as_json", "quiet", "q", "traceback", "console", "help", "h"),
+}
+"""Names and flags of options that every task has from the toolkit."""
 
 
 def problem_with(task: object) -> str | None:
@@ -155,6 +159,7 @@ def problem_with(task: object) -> str | None:
         return f"task {type(task).__name__} needs a name of lower case words joined by hyphens"
     if not task.summary:
         return f"task {task.name} needs a docstring: its first line is shown to users"
-    if clash := {option.name for option in task.options} & RESERVED:
+    flags = {flag.lstrip("-") for option in task.options for flag in (*option.opts, *option.secondary_opts)}
+    if clash := (flags | {option.name for option in task.options}) & RESERVED:
         return f"task {task.name} declares options that are the toolkit's: {', '.join(sorted(map(str, clash)))}"
     return None

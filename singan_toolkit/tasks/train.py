@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +50,10 @@ def train(
 
     def tell(event: Event) -> None:
         observer(event)
-        plugins.manager.hook.singan_training_event(event=event)
+        try:
+            plugins.manager.hook.singan_training_event(event=event)
+        except Exception as error:  # a stranger's observer may raise anything, and training takes hours
+            warnings.warn(f"a plugin's singan_training_event raised {type(error).__name__}: {error}", stacklevel=2)
 
     return train_bundle(
         read_picture(picture),

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from dataclasses import replace
 from itertools import count, islice
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -77,9 +78,9 @@ class _Training:
         self.iterations = tuple(settings.iterations_at(n, scales) for n in range(scales))
         self.clock = _Clock(geometry, settings, self.iterations)
         self.scales: list[Scale] = []
-        self.z_star = torch.randn((1, 1, *geometry.sizes[0]), generator=torch.Generator().manual_seed(seed)).to(
-            self.device
-        )
+        self.z_star = torch.randn(
+            (1, 1, *geometry.sizes[0]), generator=torch.Generator().manual_seed(self._seed("z*"))
+        ).to(self.device)
         self.samples = torch.zeros((1, 3, *geometry.sizes[0]), device=self.device)
         self.reconstruction = torch.zeros_like(self.samples)
 
@@ -110,48 +111,54 @@ class _Training:
         # Section 2.2: sigma_n is proportional to the RMSE between the upsampled reconstruction and the real scale.
         amplitude = self.settings.noise_amplitude * (base - real).square().mean().sqrt().item()
         pool = resize(self.samples, size)
-        fresh = None if self.settings.pool_pixels else self._fresh_samples(n)
-        return ScaleData(real, pool, fresh, base, zeros, amplitude, grey_noise=False)
+        return ScaleData(real, pool, None, base, zeros, amplitude, grey_noise=False)
 
-    def _fresh_samples(self, n: int) -> Callable[[int], Tensor]:
-        """Draws new samples of the scales below ``n``, brought to its size."""
+    def _with_fresh_samples(self, n: int, data: ScaleData) -> ScaleData:
+        """Without a pool, let the scale draw new samples of the scales below, brought to its size."""
+        if n == 0 or self.settings.pool_pixels:
+            return data
         below = Pyramid(self.geometry, tuple(self.scales), self.z_star)
-        noise, drawn = Gaussian(self.seed), count()
+        noise, drawn = Gaussian(self._seed("samples", n)), count()
 
         def draw(number: int) -> Tensor:
             samples = walk(below, self.geometry.route()[:n], noise, samples=list(islice(drawn, number)))
             return resize(samples, self.geometry.sizes[n])
 
-        return draw
+        return replace(data, fresh=draw)
+
+    def _seed(self, use: str, *place: int) -> int:
+        """A seed of its own for each use, so that no two draw the same numbers."""
+        words = [self.seed % 2**64, *use.encode(), *place]
+        return int(np.random.SeedSequence(words).generate_state(1, np.uint64)[0] >> np.uint64(1))
 
     def _train_scale(self, n: int, data: ScaleData, previous: ScaleTraining | None) -> ScaleTraining:
         channels = channels_at(n, self.settings.channels, self.settings.max_channels)
         warm_start = None
         if previous and channels == channels_at(n - 1, self.settings.channels, self.settings.max_channels):
-            warm_start = previous.generator.state_dict(), previous.discriminator.state_dict()
+            warm_start = previous.states()
         learning_rate = self.settings.learning_rate
         for attempt in range(RETRIES + 1):
             self.clock.start_scale()
             training = ScaleTraining(
                 self.settings,
                 channels,
-                data,
+                self._with_fresh_samples(n, data),
                 self.iterations[n],
                 learning_rate,
                 self.dtype,
-                seed=self.seed * 1000 + n * 10 + attempt + 1,
+                seeds=(self._seed("weights", n, attempt), self._seed("steps", n, attempt)),
                 warm_start=warm_start,
             )
             try:
                 training.run(lambda done, losses: self._report(n, done, losses), self.clock.report_due)
-                training.settle_statistics()
                 return training
             except Diverged as diverged:
                 learning_rate /= 4
+                warm_start = None  # which may be what it stumbles over
                 self.observer(ScaleRestarted(n, diverged.iteration, learning_rate))
         raise TrainingError(
             f"scale {n} diverged {RETRIES + 1} times, last with learning_rate {learning_rate * 4:.1e}: "
-            "train with a smaller learning_rate or preset paper"
+            "train with a smaller learning_rate"
         )
 
     def _report(self, n: int, done: int, losses: dict[str, float]) -> None:
@@ -170,7 +177,7 @@ class _Training:
         below = data.samples.expand(wanted, -1, -1, -1) if n == 0 else data.samples[:wanted]
         noise = torch.randn(
             (len(below), 1 if n == 0 else 3, height, width),
-            generator=torch.Generator(self.device).manual_seed(self.seed * 1000 + n),
+            generator=torch.Generator(self.device).manual_seed(self._seed("pool", n)),
             device=self.device,
         )
         chunk = max(1, CHUNK_PIXELS // (height * width))

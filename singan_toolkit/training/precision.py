@@ -20,20 +20,26 @@ def pick_precision(name: str, device: torch.device) -> torch.dtype:
 def _bfloat16_pays(device_type: str) -> bool:
     if device_type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    return _convolution_seconds(device_type, torch.bfloat16) < 0.8 * _convolution_seconds(device_type, torch.float32)
+    kinds = torch.bfloat16, torch.float32
+    # One thread and alternating: on a busy machine several threads wait for each other, and a pause would hit one kind.
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        rounds = [[_convolution_seconds(device_type, kind) for kind in kinds] for _ in range(8)]
+    finally:
+        torch.set_num_threads(threads)
+    half, full = (min(times) for times in zip(*rounds, strict=True))
+    return bool(half < 0.8 * full)
 
 
 def _convolution_seconds(device_type: str, dtype: torch.dtype) -> float:
-    """The fastest of a few convolutions of the size that training spends its time in."""
+    """One convolution of the size that training spends its time in."""
     options = {"device": device_type, "dtype": dtype}
     try:
         picture = torch.randn(4, 64, 48, 48, **options).contiguous(memory_format=torch.channels_last)  # type: ignore[call-overload]
         kernel = torch.randn(64, 64, 3, 3, **options).contiguous(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        times = []
-        for _ in range(6):
-            start = time.perf_counter()
-            F.conv2d(picture, kernel)[0, 0, 0, 0].item()
-            times.append(time.perf_counter() - start)
-        return min(times)
+        start = time.perf_counter()
+        F.conv2d(picture, kernel)[0, 0, 0, 0].item()
+        return time.perf_counter() - start
     except RuntimeError:
         return float("inf")

@@ -6,26 +6,28 @@ from collections.abc import Mapping
 from typing import Any
 
 _FAST: dict[str, Any] = dict(
+    max_channels=64,
     normalize_generator=False,
     normalize_discriminator=False,
     iterations=2000,
-    finest_iterations=1000,
+    finest_iterations=800,
     discriminator_steps=1,
     generator_steps=1,
+    learning_rate=8e-4,
     decay="linear",
     decay_at=0.5,
     weight_average=0.99,
     gradient_penalty_every=2,
-    crop=64,
-    batch=4,
-    batch_pixels=8192,
+    crop=48,
+    batch=2,
+    batch_pixels=2304,
     joint=True,
     pool_pixels=1_500_000,
     precision="auto",
 )
 
 PRESETS: Mapping[str, Mapping[str, Any]] = {
-    "draft": _FAST | dict(iterations=400, finest_iterations=200),
+    "draft": _FAST | dict(iterations=400, finest_iterations=150),
     "fast": _FAST,
     "paper": {},
 }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 
 import torch
@@ -35,7 +34,7 @@ class ScaleTraining:
         iterations: Length of the schedule.
         learning_rate: Adam's step size before it decays.
         dtype: Type to convolve in.
-        seed: Of the fresh weights, the places and the noise.
+        seeds: One for fresh weights, one for places and noise.
         warm_start: State dicts of the previous scale's generator and discriminator, if their widths match.
     """
 
@@ -47,11 +46,11 @@ class ScaleTraining:
         iterations: int,
         learning_rate: float,
         dtype: torch.dtype,
-        seed: int,
+        seeds: tuple[int, int],
         warm_start: tuple[dict[str, Tensor], dict[str, Tensor]] | None = None,
     ) -> None:
         device = data.real.device
-        fresh = torch.Generator().manual_seed(seed)
+        fresh = torch.Generator().manual_seed(seeds[0])
         self.settings, self.data, self.iterations, self.learning_rate = settings, data, iterations, learning_rate
         self.generator = Generator(channels, settings.normalize_generator)
         self.discriminator = Discriminator(channels, settings.normalize_discriminator)
@@ -64,7 +63,7 @@ class ScaleTraining:
         for network in (self.generator, self.discriminator):
             network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = {name: value.detach().clone() for name, value in self.generator.named_parameters()}
-        self.random = torch.Generator(device).manual_seed(seed)
+        self.random = torch.Generator(device).manual_seed(seeds[1])
         pixels = min(settings.crop or 10**9, data.real.shape[-2]) * min(settings.crop or 10**9, data.real.shape[-1])
         fitting = settings.batch_pixels // pixels if settings.batch_pixels else settings.batch
         self.cropper = Cropper(data, settings.crop, max(1, min(settings.batch, fitting)), self.random)
@@ -80,6 +79,7 @@ class ScaleTraining:
             for network in (self.generator, self.discriminator)
         ]
         self.losses: dict[str, Tensor] = {}
+        self.worst_loss = torch.zeros((), device=device)
 
     def run(self, report: Callable[[int, dict[str, float]], None], report_due: Callable[[], bool]) -> None:
         """Train all iterations.
@@ -89,18 +89,24 @@ class ScaleTraining:
             report_due: Whether a report is due; reading the losses costs a device synchronization.
 
         Raises:
-            Diverged: A loss exploded; seen when a report is due.
+            Diverged: A loss exploded, which is seen when a report is due, or the weights are no numbers at the end.
         """
         for iteration in range(self.iterations):
             self._schedule(iteration)
             self._iterate(penalize=iteration % self.settings.gradient_penalty_every == 0)
             if report_due() or iteration == self.iterations - 1:
-                losses = {name: loss.item() for name, loss in self.losses.items()}
-                if not all(math.isfinite(loss) and abs(loss) < EXPLODED for loss in losses.values()):
+                if not self.worst_loss.item() < EXPLODED:
                     raise Diverged(iteration + 1)
-                report(iteration + 1, losses)
+                report(iteration + 1, {name: loss.item() for name, loss in self.losses.items()})
         if self.settings.weight_average:
             self.generator.load_state_dict(self.average, strict=False)
+        self._settle_statistics()
+        if not all(value.isfinite().all() for state in self.states() for value in state.values()):
+            raise Diverged(self.iterations)
+
+    def states(self) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """State dicts of the generator and the discriminator: what a later scale may start from."""
+        return self.generator.state_dict(), self.discriminator.state_dict()
 
     def _schedule(self, iteration: int) -> None:
         start = self.settings.decay_at * self.iterations
@@ -130,6 +136,8 @@ class ScaleTraining:
             if step > 0:
                 fake, reconstruction = self._generate(batch)
             self._generator_step(fake, reconstruction, batch.real)
+        # torch.maximum keeps a NaN, so that one is noticed at the next report wherever it arose.
+        self.worst_loss = torch.maximum(self.worst_loss, torch.stack(list(self.losses.values())).abs().max())
         if settings.weight_average:
             with torch.no_grad():
                 for name, value in self.generator.named_parameters():
@@ -173,7 +181,7 @@ class ScaleTraining:
         optimizer.step()
 
     @torch.no_grad()
-    def settle_statistics(self, batches: int = 16) -> None:
+    def _settle_statistics(self, batches: int = 16) -> None:
         """Measure the batch norm statistics of the final generator anew, over many batches.
 
         The running statistics of training trail the weights and mix fakes and reconstructions unevenly.

@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from singan_toolkit.pyramid import geometry
+from singan_toolkit.pyramid.architecture import RECEPTIVE_FIELD
 from singan_toolkit.training.presets import DEFAULT_PRESET, PRESETS
 
 
@@ -48,6 +49,13 @@ class Settings(BaseModel):
     joint: bool = Field(False, description="real, fake and reconstruction share passes (and batch statistics)")
     pool_pixels: int = Field(0, ge=0, description="samples of the lower scales kept and reused, in px; 0 draws anew")
     precision: Literal["float32", "bfloat16", "auto"] = Field("float32", description="of the convolutions")
+
+    @field_validator("crop")
+    @classmethod
+    def _crop_holds_a_patch(cls, crop: int) -> int:
+        if 0 < crop < RECEPTIVE_FIELD:
+            raise ValueError(f"must be 0 or at least {RECEPTIVE_FIELD}, the discriminator's receptive field")
+        return crop
 
     def iterations_at(self, scale: int, scales: int) -> int:
         """Iterations of one scale: from ``iterations`` to ``finest_iterations`` in equal ratios."""

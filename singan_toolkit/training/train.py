@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
 from singan_toolkit.bundle import Bundle, training_record
 from singan_toolkit.imaging.pictures import Picture, PictureError
 from singan_toolkit.imaging.tensors import to_bytes, to_tensor
 from singan_toolkit.pyramid.geometry import Geometry
 from singan_toolkit.pyramid.resample import resize
-from singan_toolkit.training.events import Observer, ignore
+from singan_toolkit.training.events import Event, Observer, TrainingStarted, ignore
 from singan_toolkit.training.loop import train_pyramid
 from singan_toolkit.training.settings import Settings
 
@@ -50,14 +51,22 @@ def train_bundle(
     except ValueError as error:
         raise PictureError(f"cannot train on {picture.name}: {error}") from error
     started = time.monotonic()
+    precision = ""
+
+    def observe(event: Event) -> None:
+        nonlocal precision
+        if isinstance(event, TrainingStarted):
+            precision = event.precision
+        observer(event)
+
     real = resize(to_tensor(picture.rgb), geometry.finest)
-    pyramid = train_pyramid(real, geometry, settings, seed, device, observer)
+    pyramid = train_pyramid(real, geometry, settings, seed, device, observe)
     record = training_record(
         picture=picture.name,
         preset=preset,
-        settings=settings.model_dump(),
+        settings=settings.model_dump() | {"precision": precision},
         seed=seed,
         task=task,
         seconds=round(time.monotonic() - started, 3),
     )
-    return Bundle.of_pyramid(pyramid, to_bytes(real[0]), record, name=picture.name.rpartition(".")[0])
+    return Bundle.of_pyramid(pyramid, to_bytes(real[0]), record, name=Path(picture.name).stem)

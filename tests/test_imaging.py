@@ -1,0 +1,758 @@
+"""Pictures, masks, pasting, compositing and contact sheets."""
+
+from __future__ import annotations
+
+import os
+import stat
+import struct
+import warnings
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tifffile
+import torch
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from singan_toolkit.imaging.composite import carry_over
+from singan_toolkit.imaging.masks import feather, mask_of
+from singan_toolkit.imaging.paste import paste
+from singan_toolkit.imaging.pictures import WRITABLE, Picture, PictureError, encode_picture, read_picture, write_picture
+from singan_toolkit.imaging.sheet import contact_sheet
+from singan_toolkit.imaging.tensors import to_bytes, to_rgb, to_tensor
+
+quick = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
+
+def noise(height: int, width: int, channels: int, dtype: Any = np.uint8, seed: int = 0) -> np.ndarray:
+    random = np.random.default_rng(seed)
+    return random.integers(0, np.iinfo(dtype).max, (height, width, channels), dtype, endpoint=True)
+
+
+def blocks() -> np.ndarray:
+    """Four flat colours of 16x24 pixels each, which JPEG keeps nearly; no turn or flip maps them onto themselves."""
+    picture = np.empty((32, 48, 3), np.uint8)
+    picture[:16, :24], picture[:16, 24:] = (220, 30, 30), (30, 200, 40)
+    picture[16:, :24], picture[16:, 24:] = (40, 40, 210), (230, 220, 60)
+    return picture
+
+
+def png(width: int, height: int, depth: int, color_type: int, rows: bytes) -> bytes:
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", width, height, depth, color_type, 0, 0, 0)
+    body = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + body
+
+
+class TestRoundTrip:
+    @pytest.mark.parametrize(
+        ("ending", "channels", "dtype"),
+        [
+            *[(".png", channels, np.uint8) for channels in (1, 2, 3, 4)],
+            (".png", 1, np.uint16),
+            *[(".webp", channels, np.uint8) for channels in (3, 4)],
+            *[(".tif", channels, dtype) for channels in (1, 2, 3, 4) for dtype in (np.uint8, np.uint16)],
+            (".tiff", 3, np.uint16),
+            *[(".bmp", channels, np.uint8) for channels in (1, 3)],
+            (".PNG", 3, np.uint8),
+            (".TIF", 4, np.uint16),
+        ],
+    )
+    def test_lossless(self, tmp_path: Path, ending: str, channels: int, dtype: Any) -> None:
+        pixels = noise(9, 13, channels, dtype)
+        write_picture(Picture(pixels), tmp_path / f"x{ending}")
+        back = read_picture(tmp_path / f"x{ending}")
+        assert back.pixels.dtype == dtype
+        np.testing.assert_array_equal(back.pixels, pixels)
+        assert back.name == f"x{ending}"
+
+    @pytest.mark.parametrize("ending", [".png", ".tif"])
+    @pytest.mark.parametrize(("channels", "mode"), [(1, "L"), (2, "LA"), (3, "RGB"), (4, "RGBA")])
+    def test_other_programs_read_it(self, tmp_path: Path, ending: str, channels: int, mode: str) -> None:
+        pixels = noise(9, 13, channels)
+        write_picture(Picture(pixels), tmp_path / f"x{ending}")
+        with Image.open(tmp_path / f"x{ending}") as image:
+            assert (image.mode, image.size) == (mode, (13, 9))
+            np.testing.assert_array_equal(np.asarray(image).reshape(pixels.shape), pixels)
+
+    @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+    @pytest.mark.parametrize("channels", [1, 2, 3, 4])
+    def test_a_tiff_has_one_page_of_known_samples(self, tmp_path: Path, channels: int, dtype: Any) -> None:
+        write_picture(Picture(noise(9, 13, channels, dtype)), tmp_path / "x.tif")
+        with tifffile.TiffFile(tmp_path / "x.tif") as file:
+            assert len(file.pages) == 1
+            page = file.pages.first
+            assert page.shape[:2] == (9, 13)
+            assert page.photometric == (tifffile.PHOTOMETRIC.MINISBLACK if channels < 3 else tifffile.PHOTOMETRIC.RGB)
+            assert page.extrasamples == ((tifffile.EXTRASAMPLE.UNASSALPHA,) if channels in (2, 4) else ())
+
+    @pytest.mark.parametrize("channels", [1, 2])
+    def test_grey_webp_comes_back_as_equal_colours(self, tmp_path: Path, channels: int) -> None:
+        picture = Picture(noise(9, 13, channels))
+        write_picture(picture, tmp_path / "x.webp")
+        back = read_picture(tmp_path / "x.webp")
+        np.testing.assert_array_equal(back.rgb, picture.rgb)
+        assert (back.alpha is None) == (picture.alpha is None)
+
+    @pytest.mark.parametrize("ending", [".jpg", ".jpeg", ".JPG"])
+    @pytest.mark.parametrize("channels", [1, 3])
+    def test_jpeg_is_close(self, tmp_path: Path, ending: str, channels: int) -> None:
+        rows, columns = np.mgrid[:32, :40]
+        pixels = np.stack([rows * 7, columns * 6, 250 - rows * 3], axis=-1).astype(np.uint8)[..., :channels]
+        write_picture(Picture(pixels), tmp_path / f"x{ending}")
+        back = read_picture(tmp_path / f"x{ending}").pixels
+        assert back.shape == pixels.shape
+        assert np.abs(back.astype(int) - pixels).mean() < 2
+        assert np.abs(back.astype(int) - pixels).max() < 16
+
+
+def picture_or_refusal(path: Path) -> Picture | str:
+    try:
+        return read_picture(path)
+    except PictureError as error:
+        return str(error)
+
+
+class TestReading:
+    def test_palette(self, tmp_path: Path) -> None:
+        image = Image.fromarray(blocks()).quantize(8)
+        image.save(tmp_path / "x.png")
+        np.testing.assert_array_equal(read_picture(tmp_path / "x.png").pixels, np.asarray(image.convert("RGB")))
+
+    @pytest.mark.parametrize("ending", ["png", "gif"])
+    def test_transparent_palette_entry_is_alpha(self, tmp_path: Path, ending: str) -> None:
+        indices = np.zeros((6, 8), np.uint8)
+        indices[2:4, 3:6] = 1
+        image = Image.fromarray(indices, "P")
+        image.putpalette([0, 0, 0, 250, 20, 20])
+        image.save(tmp_path / f"x.{ending}", transparency=0)
+        picture = read_picture(tmp_path / f"x.{ending}")
+        assert picture.alpha is not None
+        np.testing.assert_array_equal(picture.alpha, indices)
+        np.testing.assert_array_equal(picture.pixels[2, 3, :3], (250, 20, 20))
+
+    def test_transparent_colour_is_alpha(self, tmp_path: Path) -> None:
+        pixels = blocks()
+        Image.fromarray(pixels).save(tmp_path / "x.png", transparency=(220, 30, 30))
+        picture = read_picture(tmp_path / "x.png")
+        assert picture.alpha is not None
+        np.testing.assert_array_equal(picture.alpha, (pixels != (220, 30, 30)).any(axis=2))
+
+    def test_one_bit(self, tmp_path: Path) -> None:
+        bits = np.random.default_rng(0).random((9, 13)) > 0.5
+        Image.fromarray(bits).save(tmp_path / "x.png")
+        np.testing.assert_array_equal(read_picture(tmp_path / "x.png").pixels[..., 0], bits * 255)
+
+    def test_sixteen_bit_grey_png(self, tmp_path: Path) -> None:
+        (tmp_path / "x.png").write_bytes(png(2, 2, 16, 0, b"\0\x01\x02\xff\xff\0\x00\x00\x80\x01"))
+        picture = read_picture(tmp_path / "x.png")
+        assert picture.white == 65535
+        assert picture.pixels[..., 0].tolist() == [[0x0102, 0xFFFF], [0, 0x8001]]
+
+    @pytest.mark.parametrize(("color_type", "channels"), [(2, 3), (4, 2), (6, 4)])
+    def test_sixteen_bit_colour_png_is_refused(self, tmp_path: Path, color_type: int, channels: int) -> None:
+        path = tmp_path / "deep.png"
+        path.write_bytes(png(2, 2, 16, color_type, (b"\0" + b"\1\2" * 2 * channels) * 2))
+        with pytest.raises(PictureError, match=r"deep\.png.*16-bit.*TIFF"):
+            read_picture(path)
+
+    @pytest.mark.parametrize(
+        ("orientation", "upright"),
+        [
+            (1, lambda stored: stored),
+            (2, np.fliplr),
+            (3, lambda stored: np.rot90(stored, 2)),
+            (4, np.flipud),
+            (5, lambda stored: stored.transpose(1, 0, 2)),
+            (6, lambda stored: np.rot90(stored, -1)),
+            (7, lambda stored: np.rot90(stored, 2).transpose(1, 0, 2)),
+            (8, np.rot90),
+        ],
+    )
+    @pytest.mark.parametrize("ending", ["jpg", "tif"])
+    def test_exif_orientation(
+        self, tmp_path: Path, ending: str, orientation: int, upright: Callable[[np.ndarray], np.ndarray]
+    ) -> None:
+        exif = Image.Exif()
+        exif[0x112] = orientation
+        options: dict[str, Any] = dict(quality=95, subsampling=0) if ending == "jpg" else {}
+        Image.fromarray(blocks()).save(tmp_path / f"x.{ending}", exif=exif, **options)
+        pixels = read_picture(tmp_path / f"x.{ending}").pixels
+        expected = upright(blocks())
+        assert pixels.shape == expected.shape
+        assert np.abs(pixels.astype(int) - expected).max() < 20
+
+    @pytest.mark.parametrize(
+        ("kind", "ending"),
+        [
+            ("CMYK", "jpg"),
+            ("CMYK", "tif"),
+            ("LAB", "tif"),
+            ("P", "tif"),
+            ("miniswhite", "tif"),
+            ("planes", "tif"),
+            ("LA", "tif"),
+        ],
+    )
+    def test_other_colour_models_are_converted_or_refused(self, tmp_path: Path, kind: str, ending: str) -> None:
+        path = tmp_path / f"x.{ending}"
+        expected = blocks()
+        if kind == "miniswhite":
+            expected = noise(9, 13, 1).repeat(3, axis=2)
+            tifffile.imwrite(path, 255 - expected[..., 0], photometric="miniswhite")
+        elif kind == "planes":
+            tifffile.imwrite(path, expected.transpose(2, 0, 1), photometric="rgb", planarconfig="separate")
+        elif kind == "LA":
+            expected = noise(9, 13, 1).repeat(3, axis=2)
+            Image.fromarray(expected).convert("LA").save(path)
+        else:
+            image = Image.fromarray(expected)
+            (image.quantize(8) if kind == "P" else image.convert(kind)).save(path)
+        outcome = picture_or_refusal(path)
+        if isinstance(outcome, str):
+            assert path.name in outcome
+        else:
+            assert outcome.alpha is None or outcome.alpha.min() == 1
+            assert np.abs(outcome.rgb * 255 - expected).max() < 12
+
+    @pytest.mark.parametrize("compression", ["tiff_lzw", "tiff_adobe_deflate", "packbits"])
+    def test_compressed_tiff(self, tmp_path: Path, compression: str) -> None:
+        pixels = noise(9, 13, 3)
+        Image.fromarray(pixels).save(tmp_path / "x.tif", compression=compression)
+        np.testing.assert_array_equal(read_picture(tmp_path / "x.tif").pixels, pixels)
+
+    @pytest.mark.parametrize("ending", ["gif", "webp", "png", "tif"])
+    def test_first_of_several_pictures(self, tmp_path: Path, ending: str) -> None:
+        first, second = (Image.new("RGB", (10, 8), color) for color in ((250, 0, 0), (0, 0, 250)))
+        options: dict[str, Any] = dict(lossless=True) if ending == "webp" else {}
+        first.save(tmp_path / f"x.{ending}", save_all=True, append_images=[second], **options)
+        pixels = read_picture(tmp_path / f"x.{ending}").pixels
+        assert pixels.shape == (8, 10, 3)
+        assert (pixels == (250, 0, 0)).all()
+
+    def test_the_ending_of_a_file_does_not_matter(self, tmp_path: Path) -> None:
+        pixels = noise(9, 13, 3)
+        Image.fromarray(pixels).save(tmp_path / "x.png")
+        (tmp_path / "x.png").rename(tmp_path / "x.tif")
+        np.testing.assert_array_equal(read_picture(tmp_path / "x.tif").pixels, pixels)
+
+    def test_text_path(self, tmp_path: Path) -> None:
+        Image.fromarray(blocks()).save(tmp_path / "x.png")
+        np.testing.assert_array_equal(read_picture(str(tmp_path / "x.png")).pixels, blocks())
+
+
+def cut_off(ending: str) -> Callable[[Path], bytes]:
+    def content(folder: Path) -> bytes:
+        write_picture(Picture(noise(30, 30, 3)), folder / f"whole{ending}")
+        return (folder / f"whole{ending}").read_bytes()[:-400]
+
+    return content
+
+
+def float_tiff(folder: Path) -> bytes:
+    tifffile.imwrite(folder / "float", np.zeros((5, 6), np.float32))
+    return (folder / "float").read_bytes()
+
+
+BROKEN: dict[str, Callable[[Path], bytes]] = {
+    "empty.png": lambda _: b"",
+    "empty.jpg": lambda _: b"",
+    "empty.tif": lambda _: b"",
+    "text.png": lambda _: b"these are words\nand more words\n",
+    "text.tif": lambda _: b"these are words\nand more words\n",
+    "magic.png": lambda _: b"\x89PNG\r\n\x1a\n",
+    "cut.png": cut_off(".png"),
+    "cut.jpg": cut_off(".jpg"),
+    "cut.tif": cut_off(".tif"),
+    "cut.webp": cut_off(".webp"),
+    "large.png": lambda _: png(10_000, 9_000, 1, 0, b"\0"),
+    "huge.png": lambda _: png(60_000, 60_000, 1, 0, b"\0"),
+    "vast.png": lambda _: png(2**31 - 1, 2**31 - 1, 8, 2, b"\0"),
+    "float.tif": float_tiff,
+}
+
+
+class TestUnreadable:
+    @pytest.mark.parametrize("name", list(BROKEN))
+    def test_one_sentence_with_the_name(self, tmp_path: Path, name: str) -> None:
+        (tmp_path / name).write_bytes(BROKEN[name](tmp_path))
+        with warnings.catch_warnings(record=True) as warned:
+            warnings.simplefilter("always")
+            refusal = picture_or_refusal(tmp_path / name)
+        assert isinstance(refusal, str)
+        assert name in refusal
+        assert "\n" not in refusal
+        assert [str(warning.message) for warning in warned] == []
+
+    @pytest.mark.parametrize("name", ["empty.png", "text.tif", "cut.jpg", "huge.png"])
+    def test_no_words_of_the_decoders(self, tmp_path: Path, name: str) -> None:
+        (tmp_path / name).write_bytes(BROKEN[name](tmp_path))
+        with pytest.raises(PictureError) as caught:
+            read_picture(tmp_path / name)
+        assert not {"plugin", "uri", "unknown"} & set(str(caught.value).replace(".", " ").split())
+
+    @pytest.mark.parametrize("name", ["missing.png", "missing.tif"])
+    def test_missing(self, tmp_path: Path, name: str) -> None:
+        with pytest.raises(PictureError, match=rf"{name}.*[Nn]o such file"):
+            read_picture(tmp_path / name)
+
+    def test_folder(self, tmp_path: Path) -> None:
+        (tmp_path / "x.png").mkdir()
+        with pytest.raises(PictureError, match=r"x\.png.*directory"):
+            read_picture(tmp_path / "x.png")
+
+
+class TestWriting:
+    @pytest.mark.parametrize("name", ["x.gif", "x.txt", "x", "x.png.bak"])
+    def test_unknown_ending(self, tmp_path: Path, name: str) -> None:
+        with pytest.raises(PictureError, match=r"\.png"):
+            write_picture(Picture(noise(4, 5, 3)), tmp_path / name)
+        assert list(tmp_path.iterdir()) == []
+
+    @pytest.mark.parametrize(
+        ("ending", "channels", "dtype"),
+        [
+            *[(ending, channels, np.uint8) for ending in (".jpg", ".jpeg", ".JPG", ".bmp") for channels in (2, 4)],
+            *[(ending, 3, np.uint16) for ending in (".jpg", ".webp", ".bmp", ".png")],
+            *[(ending, 1, np.uint16) for ending in (".jpg", ".webp", ".bmp")],
+            (".png", 2, np.uint16),
+        ],
+    )
+    def test_a_format_that_cannot_hold_it(self, tmp_path: Path, ending: str, channels: int, dtype: Any) -> None:
+        target = tmp_path / f"x{ending}"
+        target.write_bytes(b"old")
+        with pytest.raises(PictureError, match=r"moon.*write \.(png|tif)"):
+            write_picture(Picture(noise(4, 5, channels, dtype), "moon"), target)
+        assert target.read_bytes() == b"old"
+
+    @pytest.mark.parametrize("ending", WRITABLE)
+    def test_encoded_bytes_are_the_file(self, tmp_path: Path, ending: str) -> None:
+        picture = Picture(noise(4, 5, 3))
+        write_picture(picture, tmp_path / f"x{ending}")
+        assert (tmp_path / f"x{ending}").read_bytes() == encode_picture(picture, ending)
+
+    def test_failure_leaves_the_old_file(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        target = tmp_path / "x.png"
+        target.write_bytes(b"old")
+
+        def disk_full(_: int) -> None:
+            raise OSError(28, "No space left on device")
+
+        monkeypatch.setattr(os, "fsync", disk_full)
+        with pytest.raises(PictureError, match=r"x\.png.*[Nn]o space left"):
+            write_picture(Picture(noise(4, 5, 3)), target)
+        assert target.read_bytes() == b"old"
+        assert list(tmp_path.iterdir()) == [target]
+
+    def test_replaces_and_makes_folders(self, tmp_path: Path) -> None:
+        target = tmp_path / "a" / "b" / "x.png"
+        for seed in (0, 1):
+            write_picture(Picture(noise(4, 5, 3, seed=seed)), target)
+            np.testing.assert_array_equal(read_picture(target).pixels, noise(4, 5, 3, seed=seed))
+
+    def test_permissions_are_the_usual_ones(self, tmp_path: Path) -> None:
+        (tmp_path / "plain").touch()
+        write_picture(Picture(noise(4, 5, 3)), tmp_path / "x.png")
+        modes = [stat.S_IMODE((tmp_path / name).stat().st_mode) for name in ("plain", "x.png")]
+        assert modes[0] == modes[1]
+
+    def test_parent_is_a_file(self, tmp_path: Path) -> None:
+        (tmp_path / "file").write_bytes(b"old")
+        with pytest.raises(PictureError, match=r"x\.png"):
+            write_picture(Picture(noise(4, 5, 3)), tmp_path / "file" / "x.png")
+        assert (tmp_path / "file").read_bytes() == b"old"
+
+
+class TestPicture:
+    @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+    @pytest.mark.parametrize("channels", [1, 2, 3, 4])
+    def test_views(self, channels: int, dtype: Any) -> None:
+        pixels = noise(4, 5, channels, dtype)
+        picture = Picture(pixels)
+        assert picture.size == (4, 5)
+        assert picture.grey == (channels < 3)
+        colors = pixels[..., [0, 0, 0]] if channels < 3 else pixels[..., :3]
+        np.testing.assert_allclose(picture.rgb, colors / picture.white, rtol=1e-6)
+        if channels in (1, 3):
+            assert picture.alpha is None
+        else:
+            assert picture.alpha is not None
+            np.testing.assert_allclose(picture.alpha, pixels[..., -1] / picture.white, rtol=1e-6)
+
+    @quick
+    @given(st.integers(0, 2**32), st.sampled_from([np.uint8, np.uint16]), st.integers(1, 4))
+    def test_its_own_colours_change_nothing(self, seed: int, dtype: Any, channels: int) -> None:
+        picture = Picture(noise(5, 4, channels, dtype, seed), "x")
+        again = picture.with_rgb(picture.rgb)
+        np.testing.assert_array_equal(again.pixels, picture.pixels)
+        assert again.pixels.dtype == dtype
+        assert again.name == "x"
+
+    def test_colours_change_only_where_asked(self) -> None:
+        pixels = noise(4, 5, 4)
+        where = np.zeros((4, 5), bool)
+        where[1, 2] = True
+        changed = Picture(pixels).with_rgb(np.full((4, 5, 3), 1.7, np.float32), where).pixels
+        np.testing.assert_array_equal(changed[1, 2], [255, 255, 255, pixels[1, 2, 3]])
+        np.testing.assert_array_equal(changed[~where], pixels[~where])
+
+    def test_grey_takes_the_luminance(self) -> None:
+        green = np.zeros((1, 1, 3), np.float32)
+        green[..., 1] = 1
+        changed = Picture(np.zeros((1, 1, 1), np.uint8)).with_rgb(green).pixels
+        assert changed.shape == (1, 1, 1)
+        assert 150 < changed.item() < 190
+
+    def test_tensors_and_back(self) -> None:
+        pixels = noise(4, 5, 3)
+        assert to_tensor(pixels).shape == (1, 3, 4, 5)
+        assert to_tensor(np.array([[[0, 128, 255]]], np.uint8)).flatten().tolist() == pytest.approx(
+            [-1, 1 / 255, 1], abs=1e-6
+        )
+        np.testing.assert_array_equal(to_bytes(to_tensor(pixels)[0]), pixels)
+        np.testing.assert_array_equal(to_bytes(to_tensor(Picture(pixels).rgb)[0]), pixels)
+        assert to_rgb(torch.full((3, 1, 1), 3.0)).max() == 1
+
+
+class TestMask:
+    def test_white_is_the_object(self) -> None:
+        pixels = np.zeros((4, 6, 1), np.uint8)
+        pixels[1:3, 2:5] = 255
+        mask = mask_of(Picture(pixels), (4, 6))
+        assert mask.dtype == bool
+        np.testing.assert_array_equal(mask, pixels[..., 0] > 0)
+
+    def test_jpeg_noise(self, tmp_path: Path) -> None:
+        pixels = np.zeros((40, 56, 3), np.uint8)
+        pixels[9:27, 13:43] = 255
+        Image.fromarray(pixels).save(tmp_path / "mask.jpg", quality=70)
+        picture = read_picture(tmp_path / "mask.jpg")
+        assert len(np.unique(picture.pixels)) > 2
+        np.testing.assert_array_equal(mask_of(picture, (40, 56)), pixels[..., 0] > 0)
+
+    @pytest.mark.parametrize(("dtype", "half"), [(np.uint8, 128), (np.uint16, 32768)])
+    def test_grey_counts_from_one_half(self, dtype: Any, half: int) -> None:
+        pixels = np.array([[[half - 1], [half]]], dtype)
+        assert mask_of(Picture(pixels), (1, 2)).tolist() == [[False, True]]
+
+    def test_transparent_white_does_not_count(self) -> None:
+        pixels = np.full((1, 3, 4), 255, np.uint8)
+        pixels[0, 1, 3] = 0
+        assert mask_of(Picture(pixels), (1, 3)).tolist() == [[True, False, True]]
+
+    def test_size_differs(self) -> None:
+        pixels = np.zeros((4, 6, 1), np.uint8)
+        pixels[0] = 255
+        with pytest.raises(PictureError, match=r"m\.png is 6x4 .* 4x6"):
+            mask_of(Picture(pixels, "m.png"), (6, 4))
+
+    @pytest.mark.parametrize(("value", "word"), [(0, "black"), (255, "white")])
+    def test_of_one_colour(self, value: int, word: str) -> None:
+        with pytest.raises(PictureError, match=rf"m\.png is all {word}"):
+            mask_of(Picture(np.full((4, 6, 1), value, np.uint8), "m.png"), (4, 6))
+
+
+def distances(mask: np.ndarray) -> np.ndarray:
+    """Of every pixel to the nearest in the mask, by trying all."""
+    places = [(row, column) for row, column in np.ndindex(mask.shape) if mask[row, column]]
+    return np.array(
+        [
+            [min(np.sqrt((row - r) ** 2 + (column - c) ** 2) for r, c in places) for column in range(mask.shape[1])]
+            for row in range(mask.shape[0])
+        ]
+    )
+
+
+class TestFeather:
+    @quick
+    @given(
+        bits=st.integers(1, 8).flatmap(
+            lambda width: st.lists(st.lists(st.booleans(), min_size=width, max_size=width), min_size=1, max_size=8)
+        ),
+        grow=st.sampled_from([0.0, 0.5, 1.0, 1.7, 3.0]),
+        fade=st.sampled_from([0.0, 0.5, 1.0, 2.3, 4.0]),
+    )
+    def test_against_all_distances(self, bits: list[list[bool]], grow: float, fade: float) -> None:
+        mask = np.array(bits)
+        assume(mask.any())
+        weight = feather(mask, grow, fade)
+        distance = distances(mask)
+        assert weight.dtype == np.float32
+        assert (weight[distance <= grow] == 1).all()
+        assert (weight[distance > grow + fade] == 0).all()
+        between = (distance > grow + 0.01) & (distance < grow + fade - 0.01)
+        assert ((weight[between] > 0) & (weight[between] < 1)).all()
+        outwards = weight.ravel()[np.argsort(distance, axis=None, kind="stable")]
+        assert (np.diff(outwards) <= 1e-6).all()
+
+
+def cutout(height: int = 2, width: int = 4, color: tuple[int, int, int] = (200, 100, 50)) -> Picture:
+    """An opaque rectangle in a transparent frame one pixel wide."""
+    pixels = np.zeros((height + 2, width + 2, 4), np.uint8)
+    pixels[1:-1, 1:-1] = (*color, 255)
+    return Picture(pixels, "cutout.png")
+
+
+def background(height: int = 20, width: int = 30) -> Picture:
+    return Picture(noise(height, width, 3, seed=5) // 2, "background.png")
+
+
+class TestPaste:
+    @pytest.mark.parametrize(
+        ("at", "top", "left"),
+        [
+            ("center", 9, 13),
+            ("top", 0, 13),
+            ("bottom", 18, 13),
+            ("left", 9, 0),
+            ("right", 9, 26),
+            ("top-left", 0, 0),
+            ("top-right", 0, 26),
+            ("bottom-left", 18, 0),
+            ("bottom-right", 18, 26),
+            ("7,3", 3, 7),
+            ("0,0", 0, 0),
+            ("0%,0%", 0, 0),
+            ("100%,100%", 18, 26),
+            ("50%,100%", 18, 13),
+            ("10%,50%", 9, 3),
+            ("12.5%,0%", 0, 3),
+            ("-2,-1", -1, -2),
+            ("29,19", 19, 29),
+        ],
+    )
+    def test_place(self, at: str, top: int, left: int) -> None:
+        pasted = paste(background(), cutout(), at=at)
+        where = np.zeros((20, 30), bool)
+        where[max(top, 0) : top + 2, max(left, 0) : left + 4] = True
+        np.testing.assert_array_equal(pasted.mask, where)
+        assert (pasted.picture.pixels[where] == (200, 100, 50)).all()
+        np.testing.assert_array_equal(pasted.picture.pixels[~where], background().pixels[~where])
+        assert pasted.note == ""
+
+    def test_partly_outside_shows_the_right_part(self) -> None:
+        pixels = np.zeros((3, 4, 4), np.uint8)
+        pixels[:2, :3] = noise(2, 3, 4, seed=1)
+        pixels[:2, :3, 3] = 255
+        pasted = paste(background(), Picture(pixels), at="-1,-1")
+        np.testing.assert_array_equal(pasted.picture.pixels[0, :2], pixels[1, 1:3, :3])
+
+    @pytest.mark.parametrize("at", ["30,0", "0,20", "-4,0", "0,-2", "500,500"])
+    def test_fully_outside(self, at: str) -> None:
+        with pytest.raises(PictureError, match=r"cutout\.png.*outside.*background\.png.*30x20"):
+            paste(background(), cutout(), at=at)
+
+    def test_only_a_transparent_corner_inside(self) -> None:
+        pixels = np.zeros((6, 6, 4), np.uint8)
+        pixels[0, 5] = pixels[5, 0] = 255
+        with pytest.raises(PictureError, match="outside"):
+            paste(background(), Picture(pixels, "cutout.png"), at="-5,-5")
+
+    @pytest.mark.parametrize(
+        ("size", "height", "width"),
+        [("", 2, 4), ("8x6", 6, 8), ("8", 4, 8), ("8px", 4, 8), ("50%", 5, 10), ("100%", 10, 20), ("2x1", 1, 2)],
+    )
+    def test_size(self, size: str, height: int, width: int) -> None:
+        pasted = paste(background(), cutout(), at="top-left", size=size)
+        expected = np.zeros((20, 30), bool)
+        expected[:height, :width] = True
+        np.testing.assert_array_equal(pasted.mask, expected)
+        assert (pasted.picture.pixels[expected] == (200, 100, 50)).all()
+
+    def test_larger_than_the_background(self) -> None:
+        pasted = paste(background(20, 30), cutout(30, 60), at="top-left")
+        rows, columns = np.where(pasted.mask)
+        assert 5 <= columns.max() + 1 <= 8
+        assert 2 <= rows.max() + 1 <= 4
+        assert "cutout.png" in pasted.note
+        assert "%" in pasted.note
+
+    @pytest.mark.parametrize("at", ["nowhere", "", "1;2", "a,b", "10%", "middle-left"])
+    def test_bad_place(self, at: str) -> None:
+        with pytest.raises(ValueError, match="center"):
+            paste(background(), cutout(), at=at)
+
+    @pytest.mark.parametrize("size", ["huge", "-5", "5x", "x5", "0x4", "4x0", "1000", "1000%"])
+    def test_bad_size(self, size: str) -> None:
+        with pytest.raises(ValueError, match="size"):
+            paste(background(), cutout(), size=size)
+
+    def test_alpha(self) -> None:
+        alphas = np.array([[0, 1, 64, 127, 128, 254, 255]])
+        colors = noise(1, 7, 3, seed=2)
+        below = background(1, 7)
+        pasted = paste(below, Picture(np.concatenate([colors, alphas[..., None].astype(np.uint8)], axis=2)), at="0,0")
+        # The transparent first pixel is cropped away, so the second lies on the background's first.
+        share = alphas[0, 1:, None] / 255
+        expected = colors[0, 1:] * share + below.pixels[0, :6] * (1 - share)
+        assert np.abs(pasted.picture.pixels[0, :6] - expected).max() < 0.501
+        np.testing.assert_array_equal(pasted.picture.pixels[0, 6], below.pixels[0, 6])
+        assert pasted.mask.tolist() == [[False, False, False, True, True, True, False]]
+
+    def test_a_faint_object_leaves_a_mask(self) -> None:
+        faint = cutout().pixels.copy()
+        faint[..., 3] //= 3
+        pasted = paste(background(), Picture(faint), at="3,4")
+        assert pasted.mask[4:6, 3:7].all()
+
+    @pytest.mark.parametrize(
+        ("dtype", "channels", "expected"),
+        [(np.uint16, 3, [65535] * 3), (np.uint8, 1, [255]), (np.uint16, 2, [65535, 7]), (np.uint8, 4, [255] * 3 + [7])],
+    )
+    def test_keeps_the_background_s_kind(self, dtype: Any, channels: int, expected: list[int]) -> None:
+        pixels = np.full((5, 6, channels), 7, dtype)
+        pasted = paste(Picture(pixels), cutout(color=(255, 255, 255)), at="1,1").picture.pixels
+        assert pasted.dtype == dtype
+        assert pasted[1, 1].tolist() == expected
+        np.testing.assert_array_equal(pasted[0], pixels[0])
+
+    def test_resizing_draws_no_halo_of_hidden_colours(self) -> None:
+        rows, columns = np.mgrid[:12, :12]
+        pixels = np.empty((12, 12, 4), np.uint8)
+        pixels[...] = (0, 255, 0, 0)
+        pixels[np.hypot(rows - 5.5, columns - 5.5) < 5] = (255, 0, 0, 255)
+        black = Picture(np.zeros((20, 20, 3), np.uint8))
+        for size in ("7", "17"):
+            pasted = paste(black, Picture(pixels), size=size).picture.pixels
+            assert pasted[..., 0].max() == 255
+            assert pasted[..., 1].max() == 0
+
+    def test_a_mask_stands_for_alpha(self) -> None:
+        opaque = Picture(noise(4, 6, 3, seed=3), "opaque.png")
+        mask = np.zeros((4, 6), bool)
+        mask[1:3, 2:5] = True
+        pasted = paste(background(), opaque, mask, at="0,0")
+        np.testing.assert_array_equal(pasted.picture.pixels[:2, :3], opaque.pixels[1:3, 2:5])
+        assert pasted.mask.sum() == 6
+
+    @pytest.mark.parametrize("channels", [1, 3, 4])
+    def test_no_transparency(self, channels: int) -> None:
+        with pytest.raises(PictureError, match=r"opaque\.png has no transparency"):
+            paste(background(), Picture(np.full((4, 6, channels), 255, np.uint8), "opaque.png"))
+
+    def test_fully_transparent(self) -> None:
+        with pytest.raises(PictureError, match=r"clear\.png is fully transparent"):
+            paste(background(), Picture(np.zeros((4, 6, 4), np.uint8), "clear.png"))
+
+
+@st.composite
+def changes(draw: st.DrawFn, same_size: bool = False) -> tuple[Picture, torch.Tensor, torch.Tensor, np.ndarray]:
+    """A picture, the small picture before and after, and a weight of zeros, ones and what is between."""
+    height, width = draw(st.integers(4, 14)), draw(st.integers(4, 14))
+    small = (height, width)
+    if not same_size and draw(st.booleans()):
+        small = draw(st.integers(2, height)), draw(st.integers(2, width))
+    random = np.random.default_rng(draw(st.integers(0, 2**32)))
+    pixels = noise(height, width, draw(st.integers(1, 4)), draw(st.sampled_from([np.uint8, np.uint16])))
+    before, after = (torch.from_numpy(random.uniform(-1.2, 1.2, (1, 3, *small)).astype(np.float32)) for _ in range(2))
+    weight = random.choice(np.array([0, 0, 1e-7, 0.3, 1], np.float32), (height, width))
+    return Picture(pixels, "x"), before.clamp(-1, 1), after, weight
+
+
+class TestCarryOver:
+    @quick
+    @given(changes())
+    def test_outside_nothing_changes(self, change: tuple[Picture, torch.Tensor, torch.Tensor, np.ndarray]) -> None:
+        picture, before, after, weight = change
+        original = picture.pixels.copy()
+        carried = carry_over(picture, before, after, weight)
+        assert carried.pixels.dtype == original.dtype
+        assert carried.pixels.shape == original.shape
+        np.testing.assert_array_equal(carried.pixels[weight == 0], original[weight == 0])
+        if original.shape[2] in (2, 4):
+            np.testing.assert_array_equal(carried.pixels[..., -1], original[..., -1])
+        np.testing.assert_array_equal(picture.pixels, original)
+
+    @quick
+    @given(changes(same_size=True))
+    def test_inside_at_equal_size_it_is_after(
+        self, change: tuple[Picture, torch.Tensor, torch.Tensor, np.ndarray]
+    ) -> None:
+        picture, before, after, weight = change
+        carried = carry_over(picture, before, after, weight)
+        wanted = Picture(np.zeros_like(picture.pixels)).with_rgb(to_rgb(after[0])).pixels
+        color = slice(0, 1 if picture.grey else 3)
+        inside = weight == 1
+        difference = carried.pixels[inside, color].astype(int) - wanted[inside, color]
+        assert np.abs(difference).max(initial=0) <= 1
+
+    @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+    @pytest.mark.parametrize("channels", [1, 2, 3, 4])
+    def test_a_change_is_added_and_detail_stays(self, channels: int, dtype: Any) -> None:
+        white = np.iinfo(dtype).max
+        pixels = (noise(12, 18, channels, dtype) // 2 + white // 8).astype(dtype)
+        before = torch.zeros((1, 3, 4, 6))
+        weight = np.zeros((12, 18), np.float32)
+        weight[2:9, 3:12] = 1
+        weight[9:11, 3:12] = 0.5
+        carried = carry_over(Picture(pixels), before, before + 0.2, weight).pixels
+        color = slice(0, 1 if channels < 3 else 3)
+        expected = pixels[..., color] + 0.1 * white * weight[..., None]
+        assert np.abs(carried[..., color] - expected).max() < 1
+
+    @quick
+    @given(changes())
+    def test_no_change_changes_nothing(self, change: tuple[Picture, torch.Tensor, torch.Tensor, np.ndarray]) -> None:
+        picture, before, _, weight = change
+        assume(tuple(before.shape[-2:]) != picture.size)
+        np.testing.assert_array_equal(carry_over(picture, before, before, weight).pixels, picture.pixels)
+
+
+def shows(sheet: Picture, pixels: np.ndarray) -> bool:
+    """Whether a picture lies somewhere on a sheet, pixel for pixel."""
+    windows = np.lib.stride_tricks.sliding_window_view(sheet.pixels, pixels.shape)
+    return bool((windows == pixels).all(axis=(-3, -2, -1)).any())
+
+
+class TestSheet:
+    @pytest.mark.parametrize("number", [1, 2, 3, 5])
+    def test_shows_all(self, number: int) -> None:
+        pictures = [Picture(noise(10, 14, 3, seed=seed)) for seed in range(number)]
+        sheet = contact_sheet(pictures, [""] * number)
+        assert sheet.pixels.dtype == np.uint8
+        assert sheet.pixels.shape[2] == 3
+        assert all(shows(sheet, picture.pixels) for picture in pictures)
+        assert not shows(sheet, noise(10, 14, 3, seed=99))
+
+    def test_size(self) -> None:
+        pictures = [Picture(noise(10, 14, 3))] * 6
+        shapes = {columns: contact_sheet(pictures, [""] * 6, columns).size for columns in (1, 2, 6)}
+        assert shapes[1][0] > 60 > shapes[1][1] > 14
+        assert shapes[6][1] > 84 > shapes[6][0] > 10
+        assert 30 < shapes[2][0] < shapes[1][0]
+        assert 28 < shapes[2][1] < shapes[6][1]
+
+    def test_large_pictures_are_shrunk_and_small_ones_stay(self) -> None:
+        small = Picture(noise(10, 14, 3))
+        height, width = contact_sheet([Picture(noise(100, 300, 3)), small], ["", ""], columns=1, cell=30).size
+        assert width < 60
+        assert height < 80
+        assert shows(contact_sheet([Picture(noise(100, 300, 3)), small], ["", ""], cell=30), small.pixels)
+
+    def test_grey_and_deep_pictures(self) -> None:
+        grey, deep = noise(10, 14, 1), noise(10, 14, 3, np.uint16)
+        sheet = contact_sheet([Picture(grey), Picture(deep)], ["", ""])
+        assert shows(sheet, grey.repeat(3, axis=2))
+        assert shows(sheet, np.rint(deep / 257).astype(np.uint8))
+
+    def test_transparency_shows_the_paper(self) -> None:
+        clear = np.zeros((10, 14, 4), np.uint8)
+        sheet = contact_sheet([Picture(clear)], [""])
+        assert sheet.pixels.min() > 200
+        clear[..., 3] = 255
+        assert contact_sheet([Picture(clear)], [""]).pixels.min() == 0
+
+    def test_labels_are_drawn_beside_the_pictures(self) -> None:
+        white = np.full((20, 60, 3), 255, np.uint8)
+        plain, labelled = (contact_sheet([Picture(white)] * 2, labels) for labels in (["", ""], ["scale 1", "scale 2"]))
+        assert plain.pixels.min() > 200
+        assert labelled.pixels.min() < 100
+        assert labelled.size[0] > plain.size[0]
+        assert shows(labelled, white)

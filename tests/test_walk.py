@@ -1,0 +1,255 @@
+"""The walk through a pyramid, its noise and its resizing."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.nn import functional as F
+
+import singan_toolkit as st
+from singan_toolkit.pyramid.geometry import Step
+from singan_toolkit.pyramid.noise import Gaussian, Reconstruction, SwitchAt
+from singan_toolkit.pyramid.resample import resize
+from singan_toolkit.pyramid.walk import Pyramid, reconstruct, walk
+
+
+@pytest.fixture(scope="module")
+def pyramid(tiny_bundle: st.Bundle) -> Pyramid:
+    return tiny_bundle.pyramid("cpu")
+
+
+@pytest.fixture(scope="module")
+def by_hand(tiny_bundle: st.Bundle) -> Callable[..., Tensor]:
+    """The paper's recursion written out over the bundle's arrays, sharing no code with the walk."""
+    amplitudes = [scale.noise_amplitude for scale in tiny_bundle.manifest.scales]
+
+    def psi(scale: int, x: Tensor) -> Tensor:
+        x = torch.nn.ZeroPad2d(5)(x)
+        for layer in range(5):
+            name = f"scales.{scale}.convolutions.{layer}"
+            weight, bias = (torch.tensor(tiny_bundle.tensors[f"{name}.{part}"]) for part in ("weight", "bias"))
+            x = F.conv2d(x, weight, bias)
+            if layer < 4:
+                x = torch.maximum(x, 0.2 * x)
+        return x.tanh()
+
+    def run(route: Sequence[Step], noises: Sequence[Tensor], start: Tensor | None = None) -> Tensor:
+        x = torch.zeros(len(noises[0]), 3, route[0].height, route[0].width) if start is None else start
+        for step, z in zip(route, noises, strict=True):
+            up = F.interpolate(x, (step.height, step.width), mode="bicubic", align_corners=False, antialias=True)
+            x = up + psi(step.scale, z * amplitudes[step.scale] + up)
+        return x
+
+    return run
+
+
+def normal(*shape: int, seed: int = 0) -> Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+
+
+def assert_same(ours: Tensor, expected: Tensor, tolerance: float = 1e-4) -> None:
+    torch.testing.assert_close(ours, expected, atol=tolerance, rtol=0)
+
+
+def test_the_walk_is_the_papers_recursion(pyramid: Pyramid, by_hand: Callable[..., Tensor]) -> None:
+    route = pyramid.geometry.route()
+    noise = Gaussian(11)
+    drawn = [noise(place, step, [0, 1, 2]) for place, step in enumerate(route)]
+    walked = walk(pyramid, route, noise, samples=[0, 1, 2])
+    assert walked.shape == (3, 3, *pyramid.geometry.finest)
+    assert walked.std() > 0.05
+    assert_same(walked, by_hand(route, drawn))
+
+
+def test_a_walk_from_a_picture_starts_with_the_picture_resized(
+    pyramid: Pyramid, by_hand: Callable[..., Tensor]
+) -> None:
+    route = pyramid.geometry.route(first=2)
+    picture = normal(1, 3, 37, 21).tanh()
+    noise = Gaussian(3)
+    drawn = [noise(place, step, [0, 1]) for place, step in enumerate(route)]
+    walked = walk(pyramid, route, noise, start=picture, samples=[0, 1])
+    assert_same(walked, by_hand(route, drawn, picture.expand(2, -1, -1, -1)))
+
+
+def test_each_sample_may_start_from_its_own_picture(pyramid: Pyramid) -> None:
+    route = pyramid.geometry.route(first=3)
+    pictures = normal(2, 3, 30, 30).tanh()
+    together = walk(pyramid, route, Gaussian(0), start=pictures, samples=[0, 1])
+    for n in range(2):
+        assert_same(together[n : n + 1], walk(pyramid, route, Gaussian(0), start=pictures[n : n + 1], samples=[n]))
+    assert (together[0] - together[1]).abs().max() > 0.1
+
+
+def test_a_start_in_double_precision_is_taken_and_left_as_it_was(pyramid: Pyramid) -> None:
+    start = normal(1, 3, *pyramid.geometry.finest).double()
+    kept = start.clone()
+    walked = walk(pyramid, pyramid.geometry.route(first=4), Gaussian(0), start=start)
+    assert walked.dtype == torch.float32
+    assert torch.equal(start, kept)
+
+
+def test_the_reconstruction_is_the_walk_from_z_star_without_other_noise(
+    tiny_bundle: st.Bundle, pyramid: Pyramid, by_hand: Callable[..., Tensor]
+) -> None:
+    route = pyramid.geometry.route()
+    z_star = torch.tensor(tiny_bundle.tensors["z_star"]).expand(1, 3, -1, -1)
+    noises = [z_star, *(torch.zeros(1, 3, step.height, step.width) for step in route[1:])]
+    assert_same(reconstruct(pyramid), by_hand(route, noises))
+
+
+def test_one_scale_may_be_walked_again_and_again(pyramid: Pyramid, by_hand: Callable[..., Tensor]) -> None:
+    route = [Step(4, 40, 50), Step(4, 50, 63), Step(1, 31, 33)]
+    start, noise = normal(1, 3, 32, 40).tanh(), Gaussian(2)
+    drawn = [noise(place, step, [0]) for place, step in enumerate(route)]
+    assert_same(walk(pyramid, route, noise, start=start), by_hand(route, drawn, start))
+
+
+@pytest.mark.parametrize("finest", [(50, 23), (33, 97), (12, 12), (71, 71)])
+def test_sizes_are_free(pyramid: Pyramid, finest: tuple[int, int]) -> None:
+    walked = walk(pyramid, pyramid.geometry.route(finest=finest), Gaussian(0), samples=[0, 1])
+    assert walked.shape == (2, 3, *finest)
+    assert torch.isfinite(walked).all()
+
+
+def test_the_same_seed_walks_the_same_way(pyramid: Pyramid) -> None:
+    route = pyramid.geometry.route()
+    torch.manual_seed(1)
+    first = walk(pyramid, route, Gaussian(5), samples=[0, 1])
+    torch.manual_seed(2)
+    assert torch.equal(first, walk(pyramid, route, Gaussian(5), samples=[0, 1]))
+    assert (first - walk(pyramid, route, Gaussian(6), samples=[1, 2])).abs().max() > 0.01
+
+
+def test_a_sample_does_not_depend_on_its_batch(pyramid: Pyramid) -> None:
+    route = pyramid.geometry.route()
+    together = walk(pyramid, route, Gaussian(5), samples=[4, 0, 2])
+    for place, sample in enumerate([4, 0, 2]):
+        assert_same(together[place], walk(pyramid, route, Gaussian(5), samples=[sample])[0], 1e-5)
+        assert_same(together[place], walk(pyramid, route, Gaussian(5 + sample))[0], 1e-5)
+
+
+def test_the_walk_leaves_the_global_random_state_alone(pyramid: Pyramid) -> None:
+    before = torch.get_rng_state()
+    walk(pyramid, pyramid.geometry.route(), Gaussian(1))
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_the_walk_keeps_no_gradients(pyramid: Pyramid) -> None:
+    start = normal(1, 3, 32, 40).requires_grad_()
+    assert not walk(pyramid, pyramid.geometry.route(first=4), Gaussian(0), start=start).requires_grad
+
+
+def test_an_empty_route_is_refused(pyramid: Pyramid) -> None:
+    with pytest.raises(ValueError, match="at least one step"):
+        walk(pyramid, [], Gaussian(0))
+
+
+@pytest.mark.parametrize("scale", [-1, 5, 99])
+def test_a_route_through_a_missing_scale_is_refused_before_the_walk(pyramid: Pyramid, scale: int) -> None:
+    asked: list[int] = []
+
+    def noise(place: int, step: Step, samples: Sequence[int]) -> Tensor:
+        asked.append(place)
+        return torch.zeros(1, 3, step.height, step.width)
+
+    with pytest.raises(ValueError, match=f"no scale {scale}: .* 0 to 4"):
+        walk(pyramid, [Step(0, 12, 15), Step(scale, 20, 20)], noise)
+    assert not asked
+
+
+def test_a_pyramid_on_its_device_is_not_copied(pyramid: Pyramid) -> None:
+    assert pyramid.to("cpu") is pyramid
+
+
+@pytest.mark.parametrize("place", [0, 3])
+def test_sample_i_of_a_seed_is_sample_0_of_the_seed_plus_i(place: int) -> None:
+    step = Step(place, 20, 30)
+    many = Gaussian(100)(place, step, range(5))
+    for sample in range(5):
+        assert torch.equal(many[sample], Gaussian(100 + sample)(place, step, [0])[0])
+        assert torch.equal(many[sample], Gaussian(100)(place, step, [sample])[0])
+
+
+def test_samples_and_places_draw_different_noise() -> None:
+    step = Step(2, 16, 16)
+    drawn = [Gaussian(seed)(place, step, [0]).flatten() for seed in range(4) for place in range(4)]
+    correlations = np.corrcoef(torch.stack(drawn).numpy())
+    assert np.abs(correlations - np.eye(len(drawn))).max() < 0.2
+
+
+@pytest.mark.parametrize("seed", [-1, 2**31, 2**63, 2**64 - 1])
+def test_any_whole_number_is_a_seed(seed: int) -> None:
+    drawn = Gaussian(seed)(0, Step(1, 8, 8), [0, 1])
+    assert torch.equal(drawn, Gaussian(seed)(0, Step(1, 8, 8), [0, 1]))
+    assert not torch.equal(drawn[0], drawn[1])
+
+
+def test_the_coarsest_noise_is_grey_and_the_others_colored() -> None:
+    grey = Gaussian(0)(0, Step(0, 64, 64), [0, 1])
+    assert grey.shape == (2, 3, 64, 64)
+    assert torch.equal(grey[:, 0], grey[:, 1])
+    assert torch.equal(grey[:, 0], grey[:, 2])
+    colored = Gaussian(0)(1, Step(1, 64, 64), [0, 1])
+    channels = np.corrcoef(colored.permute(1, 0, 2, 3).flatten(1).numpy())
+    assert np.abs(channels - np.eye(3)).max() < 0.05
+
+
+@pytest.mark.parametrize("scale", [0, 2])
+def test_the_noise_is_standard_normal(scale: int) -> None:
+    drawn = Gaussian(4)(scale, Step(scale, 128, 128), [0])[0, 0].flatten().double()
+    deviation_of_mean = 1 / math.sqrt(drawn.numel())
+    assert abs(drawn.mean()) < 4 * deviation_of_mean
+    assert drawn.std().item() == pytest.approx(1, abs=4 * deviation_of_mean)
+    assert (drawn.abs() < 1).double().mean().item() == pytest.approx(math.erf(math.sqrt(0.5)), abs=0.02)
+
+
+def test_reconstruction_noise_is_z_star_at_the_coarsest_scale_and_nothing_above() -> None:
+    z_star = normal(1, 1, 12, 15)
+    source = Reconstruction(z_star)
+    coarsest = source(0, Step(0, 12, 15), [0, 1])
+    assert torch.equal(coarsest, z_star.expand(2, 3, 12, 15))
+    assert torch.equal(source(3, Step(3, 26, 32), [0]), torch.zeros(1, 3, 26, 32))
+    with pytest.raises(ValueError, match="own size only"):
+        source(0, Step(0, 12, 16), [0])
+
+
+def test_switch_at_takes_one_source_below_and_another_above() -> None:
+    step = [Step(n, 10, 10) for n in range(5)]
+    below, above = Gaussian(1), Gaussian(2)
+    source = SwitchAt(2, below, above)
+    for place in range(5):
+        expected = (below if place < 2 else above)(place, step[place], [0, 3])
+        assert torch.equal(source(place, step[place], [0, 3]), expected)
+
+
+def bicubic_by_pillow(picture: Tensor, size: tuple[int, int]) -> Tensor:
+    channels = [Image.fromarray(channel.numpy(), mode="F") for channel in picture.flatten(0, 1)]
+    resized = [np.asarray(channel.resize(size[::-1], Image.Resampling.BICUBIC)) for channel in channels]
+    return torch.from_numpy(np.stack(resized)).view(*picture.shape[:2], *size)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.parametrize("size", [(48, 60), (24, 31), (25, 90), (13, 11), (96, 120), (47, 59), (1, 1), (5, 200)])
+def test_resizing_is_pillows_antialiased_bicubic(size: tuple[int, int]) -> None:
+    picture = normal(2, 3, 48, 60)
+    ours = resize(picture, size)
+    assert ours.shape == (2, 3, *size)
+    assert_same(ours, bicubic_by_pillow(picture, size))
+
+
+def test_resizing_to_the_same_size_changes_nothing() -> None:
+    picture = normal(1, 3, 20, 30)
+    assert torch.equal(resize(picture, (20, 30)), picture)
+
+
+@pytest.mark.parametrize("size", [(4, 5), (9, 11), (6, 7)])
+def test_resizing_is_differentiable(size: tuple[int, int]) -> None:
+    picture = normal(1, 2, 6, 7).double().requires_grad_()
+    assert torch.autograd.gradcheck(lambda x: resize(x, size), (picture,))

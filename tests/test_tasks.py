@@ -410,6 +410,7 @@ class TestHarmonize:
 
     def test_detail_survives_only_above_its_scale(self, tiny_bundle: Bundle, tmp_path: Path) -> None:
         pixels = np.full((16, 16, 4), 255, np.uint8)
+        pixels[0, 0, 3] = 0
         pixels[:, :, :3] = np.where(np.arange(16) // 2 % 2, 255, 0)[None, :, None]
         write_picture(Picture(pixels), tmp_path / "stripes.png")
         contrasts = [

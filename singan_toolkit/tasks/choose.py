@@ -26,7 +26,8 @@ from singan_toolkit.tasks.task import Plan
 
 PATCH = 7
 LEVELS = 3
-STRUCTURE = 8
+STRUCTURE = 4
+"""Deviation of the blur that leaves structure only, in pixels of the finest scale."""
 MAX_QUERIES = 1500
 MAX_REFERENCES = 12_000
 
@@ -88,13 +89,14 @@ def _thin(rows: Tensor, most: int) -> Tensor:
 
 def _drift(candidate: Candidate) -> float:
     """RMS difference in the focus between result and given, both blurred to their structure."""
+    from kornia.filters import gaussian_blur2d  # slow to import, and only this needs it
+
     given = candidate.plan.given
     assert given is not None
     focus = candidate.plan.focus
     weight = torch.ones(given.shape[-2:]) if focus is None else focus.float()
     difference = candidate.walked.clamp(-1, 1) - given.cpu()
-    blurred = F.avg_pool2d(difference, STRUCTURE, 1, STRUCTURE // 2, count_include_pad=False)
-    weight = F.avg_pool2d(weight[None, None], STRUCTURE, 1, STRUCTURE // 2)
+    blurred = gaussian_blur2d(difference, 4 * STRUCTURE + 1, (STRUCTURE, STRUCTURE), border_type="replicate")
     if not weight.any():
         return 0.0
     return float(((blurred**2 * weight).sum() / (3 * weight.sum())).sqrt())

@@ -33,6 +33,8 @@ from singan_toolkit.training.settings import Settings
 
 RETRIES = 3
 REPORT_SECONDS = 0.25
+COLLAPSED = 2.0
+"""A reconstruction whose RMSE is that many times the RMSE before the scale is taken for divergence."""
 CHUNK_PIXELS = 65_536
 
 
@@ -96,8 +98,7 @@ class _Training:
             previous = self._train_scale(n, data, previous)
             self.scales.append(Scale(fold(previous.generator), data.noise_amplitude))
             self._advance(n, data)
-            error = (self.reconstruction - data.real).square().mean().sqrt().item()
-            self.observer(ScaleFinished(n, time.monotonic() - started, error))
+            self.observer(ScaleFinished(n, time.monotonic() - started, _rmse(self.reconstruction, data.real)))
         return Pyramid(self.geometry, tuple(self.scales), self.z_star).to("cpu")
 
     def _data(self, n: int) -> ScaleData:
@@ -109,7 +110,7 @@ class _Training:
             return ScaleData(real, zeros, None, zeros, noise, noise_amplitude=1.0, grey_noise=True)
         base = resize(self.reconstruction, size)
         # Section 2.2: sigma_n is proportional to the RMSE between the upsampled reconstruction and the real scale.
-        amplitude = self.settings.noise_amplitude * (base - real).square().mean().sqrt().item()
+        amplitude = self.settings.noise_amplitude * _rmse(base, real)
         pool = resize(self.samples, size)
         return ScaleData(real, pool, None, base, zeros, amplitude, grey_noise=False)
 
@@ -137,6 +138,8 @@ class _Training:
         if previous and channels == channels_at(n - 1, self.settings.channels, self.settings.max_channels):
             warm_start = previous.states()
         learning_rate = self.settings.learning_rate
+        if self.settings.rate_by_width:
+            learning_rate *= self.settings.channels / channels
         for attempt in range(RETRIES + 1):
             self.clock.start_scale()
             training = ScaleTraining(
@@ -151,6 +154,7 @@ class _Training:
             )
             try:
                 training.run(lambda done, losses: self._report(n, done, losses), self.clock.report_due)
+                self._check(training, data, n)
                 return training
             except Diverged as diverged:
                 learning_rate /= 4
@@ -160,6 +164,15 @@ class _Training:
             f"scale {n} diverged {RETRIES + 1} times, last with learning_rate {learning_rate * 4:.1e}: "
             "train with a smaller learning_rate"
         )
+
+    @torch.no_grad()
+    def _check(self, training: ScaleTraining, data: ScaleData, n: int) -> None:
+        """See that the scale rebuilds the picture better than what it was given, as one that collapsed does not."""
+        rebuilt = apply_scale(
+            Scale(fold(training.generator), data.noise_amplitude), data.reconstruction_base, data.reconstruction_noise
+        )
+        if not _rmse(rebuilt, data.real) < COLLAPSED * max(_rmse(data.reconstruction_base, data.real), 0.02):
+            raise Diverged(self.iterations[n])
 
     def _report(self, n: int, done: int, losses: dict[str, float]) -> None:
         share, left = self.clock.at(n, done)
@@ -184,6 +197,10 @@ class _Training:
         chunks = zip(torch.split(below, chunk), torch.split(noise, chunk), strict=True)
         with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
             self.samples = torch.cat([apply_scale(scale, picture, drawn) for picture, drawn in chunks])
+
+
+def _rmse(picture: Tensor, real: Tensor) -> float:
+    return (picture - real).square().mean().sqrt().item()
 
 
 class _Clock:

@@ -9,11 +9,12 @@ _FAST: dict[str, Any] = dict(
     max_channels=64,
     normalize_generator=False,
     normalize_discriminator=False,
-    iterations=2000,
-    finest_iterations=800,
+    iterations=3000,
+    finest_iterations=1400,
     discriminator_steps=1,
     generator_steps=1,
-    learning_rate=8e-4,
+    learning_rate=1.6e-3,
+    rate_by_width=True,
     decay="linear",
     decay_at=0.5,
     weight_average=0.99,
@@ -27,7 +28,7 @@ _FAST: dict[str, Any] = dict(
 )
 
 PRESETS: Mapping[str, Mapping[str, Any]] = {
-    "draft": _FAST | dict(iterations=400, finest_iterations=150),
+    "draft": _FAST | dict(iterations=500, finest_iterations=250),
     "fast": _FAST,
     "paper": {},
 }

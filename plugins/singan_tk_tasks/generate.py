@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from singan_toolkit import Output, Picture, Plan, Result, Task, TaskError, hookimpl
+from singan_toolkit import Output, Plan, Result, Task, TaskError, hookimpl
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -60,6 +60,7 @@ class Generate(Task):
 
     def finish(self, walked: Tensor, plan: Plan) -> Output:
         """One picture a sample, named by the seed that draws it alone."""
+        from singan_toolkit import Picture
         from singan_toolkit.imaging.tensors import to_bytes
 
         labels = [f"{plan.material + sample:04d}" for sample in plan.samples]

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from singan_toolkit import Injection, Output, Picture, PictureError, Plan, Result, Task, TaskError, hookimpl
+from singan_toolkit import Injection, Output, Plan, Result, Task, TaskError, hookimpl
 
 if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor
 
-    from singan_toolkit import Bundle
+    from singan_toolkit import Bundle, Picture
 
 GROW, FADE = 0.02, 0.03
 """Dilation and feathering of the mask, as shares of the picture's longer side."""
@@ -98,7 +98,7 @@ def _composite(bundle: Bundle, options: dict[str, Any]) -> tuple[Picture, np.nda
     """The picture with the object on it, the object's mask, and notes for the user."""
     from singan_toolkit.imaging.masks import mask_of
     from singan_toolkit.imaging.paste import paste
-    from singan_toolkit.imaging.pictures import read_picture
+    from singan_toolkit.imaging.pictures import Picture, PictureError, read_picture
 
     if (options["paste"] is None) == (options["composite"] is None):
         raise TaskError("give either --paste with a cut-out, or --composite with a picture that has the object on it")

@@ -217,10 +217,7 @@ class _Clock:
         self.iterations = iterations
         self.cost = []
         for n, (height, width) in enumerate(geometry.sizes):
-            crop = settings.crop or max(height, width)
-            pixels = min(crop, height) * min(crop, width)
-            fitting = settings.batch_pixels // pixels if settings.batch_pixels else settings.batch
-            batch = max(1, min(settings.batch, fitting))
+            batch, pixels = settings.batch_at(height, width)
             channels = channels_at(n, settings.channels, settings.max_channels)
             self.cost.append(steps * (self.OVERHEAD + batch * pixels * channels**2))
         self.total = sum(cost * count for cost, count in zip(self.cost, iterations, strict=True))

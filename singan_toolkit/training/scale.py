@@ -17,7 +17,7 @@ EXPLODED = 1e5
 
 
 class Diverged(Exception):
-    """A loss became NaN, infinite or huge."""
+    """A scale came to losses or weights that are no use."""
 
     def __init__(self, iteration: int) -> None:
         super().__init__(f"diverged at iteration {iteration}")
@@ -30,7 +30,7 @@ class ScaleTraining:
     Args:
         settings: What to do.
         channels: Kernels per convolution.
-        data: The scale's material; ``data.samples`` may be replaced between iterations.
+        data: The scale's material.
         iterations: Length of the schedule.
         learning_rate: Adam's step size before it decays.
         dtype: Type to convolve in.
@@ -64,9 +64,8 @@ class ScaleTraining:
             network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = {name: value.detach().clone() for name, value in self.generator.named_parameters()}
         self.random = torch.Generator(device).manual_seed(seeds[1])
-        pixels = min(settings.crop or 10**9, data.real.shape[-2]) * min(settings.crop or 10**9, data.real.shape[-1])
-        fitting = settings.batch_pixels // pixels if settings.batch_pixels else settings.batch
-        self.cropper = Cropper(data, settings.crop, max(1, min(settings.batch, fitting)), self.random)
+        batch, _ = settings.batch_at(*data.real.shape[-2:])
+        self.cropper = Cropper(data, settings.crop, batch, self.random)
         self.autocast = torch.autocast(device.type, dtype, enabled=dtype != torch.float32)
         self.average_weight = 1.0
         self.optimizers = [

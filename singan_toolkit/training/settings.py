@@ -58,6 +58,12 @@ class Settings(BaseModel):
             raise ValueError(f"must be 0 or at least {RECEPTIVE_FIELD}, the discriminator's receptive field")
         return crop
 
+    def batch_at(self, height: int, width: int) -> tuple[int, int]:
+        """Fakes a step at a scale of that size, and the pixels of each crop."""
+        pixels = min(self.crop or height, height) * min(self.crop or width, width)
+        fitting = self.batch_pixels // pixels if self.batch_pixels else self.batch
+        return max(1, min(self.batch, fitting)), pixels
+
     def iterations_at(self, scale: int, scales: int) -> int:
         """Iterations of one scale: from ``iterations`` to ``finest_iterations`` in equal ratios."""
         share = scale / max(scales - 1, 1)

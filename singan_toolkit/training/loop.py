@@ -33,7 +33,7 @@ from singan_toolkit.training.settings import Settings
 
 RETRIES = 3
 REPORT_SECONDS = 0.25
-COLLAPSED = 2.0
+COLLAPSED = 1.2
 """A reconstruction whose RMSE is that many times the RMSE before the scale is taken for divergence."""
 CHUNK_PIXELS = 65_536
 
@@ -138,8 +138,6 @@ class _Training:
         if previous and channels == channels_at(n - 1, self.settings.channels, self.settings.max_channels):
             warm_start = previous.states()
         learning_rate = self.settings.learning_rate
-        if self.settings.rate_by_width:
-            learning_rate *= self.settings.channels / channels
         for attempt in range(RETRIES + 1):
             self.clock.start_scale()
             training = ScaleTraining(

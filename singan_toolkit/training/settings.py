@@ -32,7 +32,6 @@ class Settings(BaseModel):
     generator_steps: int = Field(3, ge=1, le=20, description="generator steps an iteration")
 
     learning_rate: float = Field(5e-4, gt=0, le=1, description="Adam's step size")
-    rate_by_width: bool = Field(False, description="scales with twice the kernels take half the step size")
     beta1: float = Field(0.5, ge=0, lt=1, description="Adam's first moment decay")
     beta2: float = Field(0.999, ge=0, lt=1, description="Adam's second moment decay")
     decay_at: float = Field(0.8, ge=0, le=1, description="share of the iterations after which the step size decays")

@@ -1,13 +1,13 @@
-"""Choosing the injection scale: the result that looks most like the training picture and least unlike what was given.
+"""Choosing the injection scale: the one that gains most likeness to the training picture for what it changes.
 
-Coarse scales redraw freely, so their results fit the training picture's patches but leave what the user gave; fine
-scales keep it and change nothing. Two measures stand against each other, each relative to its largest value over the
-candidates:
+Coarse scales redraw freely, so their results look like the training picture but leave what the user gave; fine scales
+keep it and change nothing. Two measures, both in the focus that the plan names, stand against each other:
 
-- misfit: how far the patches of the result lie from their nearest patches in the training picture;
+- gain: how much nearer the patches of the result lie to their nearest patches in the training picture than those of
+  what was given do;
 - drift: how far the structure of the result lies from the structure of what was given.
 
-The scale with the smallest sum is chosen. docs/architecture.md tells what was tried.
+The scale with the largest gain for its drift is chosen. docs/architecture.md tells what else was tried.
 """
 
 from __future__ import annotations
@@ -21,11 +21,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from singan_toolkit.imaging.tensors import to_tensor
-from singan_toolkit.pyramid.resample import resize
 from singan_toolkit.tasks.task import Plan
 
 PATCH = 7
-LEVELS = 3
 STRUCTURE = 4
 """Deviation of the blur that leaves structure only, in pixels of the finest scale."""
 MAX_QUERIES = 1500
@@ -49,34 +47,26 @@ def choose(candidates: Sequence[Candidate], training_picture: np.ndarray) -> tup
         training_picture: (H, W, 3), uint8.
     """
     real = to_tensor(training_picture)
-    misfit = torch.tensor([_misfit(one.walked, real, one.plan.focus) for one in candidates])
-    drift = torch.tensor([_drift(one) for one in candidates])
-    total = misfit / misfit.max().clamp_min(1e-9) + drift / drift.max().clamp_min(1e-9)
-    best = int(total.argmin())
-    sums = ", ".join(f"{one.scale}: {value:.2f}" for one, value in zip(candidates, total.tolist(), strict=True))
+    first = candidates[0].plan
+    assert first.given is not None
+    before = _misfit(first.given, real, first.focus)
+    worth = [(before - _misfit(one.walked, real, one.plan.focus)) / max(_drift(one), 1e-3) for one in candidates]
+    best = max(range(len(candidates)), key=worth.__getitem__)
+    values = ", ".join(f"{one.scale}: {value:.2f}" for one, value in zip(candidates, worth, strict=True))
     why = (
-        f"chose scale {candidates[best].scale}, where unlikeness to the training picture's patches "
-        f"plus drift from what was given is least ({sums})"
+        f"chose scale {candidates[best].scale}, which gains most likeness to the training picture's patches "
+        f"for what it changes in what was given ({values})"
     )
     return candidates[best], why
 
 
-def _misfit(walked: Tensor, real: Tensor, focus: Tensor | None) -> float:
-    """Mean RMS distance of patches in the focus to their nearest training patch, over a few halvings of resolution."""
-    distances = []
-    weight = torch.ones(walked.shape[-2:]) if focus is None else focus.float()
-    for level in range(LEVELS):
-        if min(*walked.shape[-2:], *real.shape[-2:]) < 2 * PATCH:
-            break
-        centers = F.avg_pool2d(weight[None, None], PATCH, 1).flatten() > 0.25
-        queries = _thin(_patches(walked)[centers], MAX_QUERIES)
-        references = _thin(_patches(real), MAX_REFERENCES)
-        if len(queries):
-            distances.append(torch.cdist(queries, references).amin(1).mean().item() / queries.shape[1] ** 0.5)
-        if level < LEVELS - 1:
-            walked, real = (resize(x, (x.shape[-2] // 2, x.shape[-1] // 2)) for x in (walked, real))
-            weight = F.interpolate(weight[None, None], walked.shape[-2:], mode="area")[0, 0]
-    return float(np.mean(distances)) if distances else 0.0
+def _misfit(picture: Tensor, real: Tensor, focus: Tensor | None) -> float:
+    """Mean RMS distance of the patches in the focus to their nearest patch of the training picture."""
+    weight = torch.ones(picture.shape[-2:]) if focus is None else focus.float()
+    centers = F.avg_pool2d(weight[None, None], PATCH, 1).flatten()
+    queries = _thin(_patches(picture)[centers >= min(0.25, centers.max().item())], MAX_QUERIES)
+    references = _thin(_patches(real), MAX_REFERENCES)
+    return float(torch.cdist(queries, references).amin(1).mean()) / float(queries.shape[1]) ** 0.5
 
 
 def _patches(picture: Tensor) -> Tensor:

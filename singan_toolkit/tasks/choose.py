@@ -12,6 +12,7 @@ The scale with the largest gain for its drift is chosen. docs/architecture.md te
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -66,7 +67,7 @@ def _misfit(picture: Tensor, real: Tensor, focus: Tensor | None) -> float:
     centers = F.avg_pool2d(weight[None, None], PATCH, 1).flatten()
     queries = _thin(_patches(picture)[centers >= min(0.25, centers.max().item())], MAX_QUERIES)
     references = _thin(_patches(real), MAX_REFERENCES)
-    return float(torch.cdist(queries, references).amin(1).mean()) / float(queries.shape[1]) ** 0.5
+    return float(torch.cdist(queries, references).amin(1).mean()) / math.sqrt(queries.shape[1])
 
 
 def _patches(picture: Tensor) -> Tensor:

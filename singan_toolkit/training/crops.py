@@ -117,8 +117,8 @@ class Cropper:
         spans = []
         for size, crop in ((height, self.height), (width, self.width)):
             # Places that reach over the border are moved inside, or a border pixel would be seen crop times more rarely
-            # than one in the middle.
-            over = crop if crop < size else 0
+            # than one in the middle. Twice the crop, since the border, where the padding shows, is harder to learn.
+            over = 2 * crop if crop < size else 0
             first = torch.randint(-over, size - crop + 1 + over, (self.batch, 1), generator=self.random, device=device)
             first = first.clamp(0, size - crop)
             spans.append(first + torch.arange(crop + 2 * MARGIN, device=device))

@@ -319,7 +319,8 @@ def learning_rates(settings: Settings, iterations: int) -> list[tuple[float, ...
     training, rates = scale_training(settings, iterations), []
 
     def note(done: int, losses: dict[str, float]) -> None:
-        rates.append(tuple(group["lr"] for optimizer in training.optimizers for group in optimizer.param_groups))
+        optimizers = itertools.chain(*training.optimizers)
+        rates.append(tuple(group["lr"] for optimizer in optimizers for group in optimizer.param_groups))
 
     training.run(note, always)
     return rates
@@ -332,7 +333,7 @@ def test_the_papers_step_size_falls_to_a_tenth_at_four_fifths() -> None:
 
 def test_a_linear_decay_falls_steadily_towards_nothing() -> None:
     settings = settings_of("draft", decay="linear", decay_at=0.5, learning_rate=1e-3, precision="float32")
-    rates = [first for first, second in learning_rates(settings, 20) if first == second]
+    rates = [first for first, *others in learning_rates(settings, 20) if {*others} == {first}]
     assert len(rates) == 20
     assert rates[:11] == [1e-3] * 11
     np.testing.assert_allclose(np.diff(rates[10:]), -1e-4, rtol=1e-6)
@@ -748,7 +749,7 @@ def test_a_scale_that_always_diverges_ends_training_with_advice(
     rates = [event.learning_rate for event in of_kind(ScaleRestarted, trouble.events)]
     assert rates
     assert all(small < large for large, small in itertools.pairwise(rates))
-    assert f"{rates[-1]:.1e}" in str(error.value) or f"{4 * rates[-1]:.1e}" in str(error.value)
+    assert f"{rates[-1]:.1e}" in str(error.value) or f"{2 * rates[-1]:.1e}" in str(error.value)
 
 
 @pytest.mark.parametrize("preset", ["draft", "paper"])

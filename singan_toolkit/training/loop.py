@@ -34,7 +34,8 @@ from singan_toolkit.training.settings import Settings
 RETRIES = 3
 REPORT_SECONDS = 0.25
 COLLAPSED = 1.2
-"""A reconstruction whose RMSE is that many times the RMSE before the scale is taken for divergence."""
+"""A reconstruction whose RMSE is that many times both the RMSE before the scale and half the picture's deviation is
+taken for divergence."""
 CHUNK_PIXELS = 65_536
 
 
@@ -155,11 +156,11 @@ class _Training:
                 self._check(training, data, n)
                 return training
             except Diverged as diverged:
-                learning_rate /= 4
+                learning_rate /= 2
                 warm_start = None  # which may be what it stumbles over
                 self.observer(ScaleRestarted(n, diverged.iteration, learning_rate))
         raise TrainingError(
-            f"scale {n} diverged {RETRIES + 1} times, last with learning_rate {learning_rate * 4:.1e}: "
+            f"scale {n} diverged {RETRIES + 1} times, last with learning_rate {learning_rate * 2:.1e}: "
             "train with a smaller learning_rate"
         )
 
@@ -169,7 +170,8 @@ class _Training:
         rebuilt = apply_scale(
             Scale(fold(training.generator), data.noise_amplitude), data.reconstruction_base, data.reconstruction_noise
         )
-        if not _rmse(rebuilt, data.real) < COLLAPSED * max(_rmse(data.reconstruction_base, data.real), 0.02):
+        admissible = max(_rmse(data.reconstruction_base, data.real), data.real.std().item() / 2, 0.02)
+        if not _rmse(rebuilt, data.real) < COLLAPSED * admissible:
             raise Diverged(self.iterations[n])
 
     def _report(self, n: int, done: int, losses: dict[str, float]) -> None:

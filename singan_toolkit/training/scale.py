@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import chain
 
 import torch
 from torch import Tensor, nn
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 from singan_toolkit.pyramid.networks import Discriminator, Generator, initialize
 from singan_toolkit.training.crops import Batch, Cropper, ScaleData
 from singan_toolkit.training.losses import adversarial_loss, critic_loss, gradient_penalty, reconstruction_loss
+from singan_toolkit.training.optimizer import optimizers_of
 from singan_toolkit.training.settings import Settings
 
 EXPLODED = 1e5
@@ -69,13 +71,7 @@ class ScaleTraining:
         self.autocast = torch.autocast(device.type, dtype, enabled=dtype != torch.float32)
         self.average_weight = 1.0
         self.optimizers = [
-            torch.optim.Adam(
-                network.parameters(),
-                learning_rate,
-                (settings.beta1, settings.beta2),
-                fused=device.type in ("cpu", "cuda"),
-            )
-            for network in (self.generator, self.discriminator)
+            optimizers_of(network, settings, learning_rate) for network in (self.generator, self.discriminator)
         ]
         self.losses: dict[str, Tensor] = {}
         self.worst_loss = torch.zeros((), device=device)
@@ -115,7 +111,7 @@ class ScaleTraining:
             factor = 0.1
         else:
             factor = max(1 - (iteration - start) / (self.iterations - start), 0.01)
-        for optimizer in self.optimizers:
+        for optimizer in chain(*self.optimizers):
             for group in optimizer.param_groups:
                 group["lr"] = self.learning_rate * factor
         # A young average follows closely, so that it does not remember the first weights.
@@ -171,13 +167,15 @@ class ScaleTraining:
             adversarial = adversarial_loss(self.discriminator(fake))
         rebuilt = reconstruction_loss(reconstruction, real)
         self.losses |= {"generator": adversarial.detach(), "reconstruction": rebuilt.detach()}
-        self._step(self.generator, self.optimizers[0], adversarial + self.settings.reconstruction * rebuilt)
+        loss = adversarial + self.settings.reconstruction * rebuilt
+        self._step(self.generator, self.optimizers[0], loss)
 
     @staticmethod
-    def _step(network: nn.Module, optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
-        optimizer.zero_grad()
+    def _step(network: nn.Module, optimizers: list[torch.optim.Optimizer], loss: Tensor) -> None:
+        network.zero_grad()
         loss.backward(inputs=list(network.parameters()))  # type: ignore[no-untyped-call]
-        optimizer.step()
+        for optimizer in optimizers:
+            optimizer.step()
 
     @torch.no_grad()
     def _settle_statistics(self, batches: int = 16) -> None:

@@ -31,8 +31,9 @@ class Settings(BaseModel):
     discriminator_steps: int = Field(3, ge=1, le=20, description="discriminator steps an iteration")
     generator_steps: int = Field(3, ge=1, le=20, description="generator steps an iteration")
 
-    learning_rate: float = Field(5e-4, gt=0, le=1, description="Adam's step size")
-    beta1: float = Field(0.5, ge=0, lt=1, description="Adam's first moment decay")
+    optimizer: Literal["adam", "muon"] = Field("adam", description="of the hidden layers; the others have Adam")
+    learning_rate: float = Field(5e-4, gt=0, le=1, description="step size")
+    beta1: float = Field(0.5, ge=0, lt=1, description="first moment decay, of both optimizers")
     beta2: float = Field(0.999, ge=0, lt=1, description="Adam's second moment decay")
     decay_at: float = Field(0.8, ge=0, le=1, description="share of the iterations after which the step size decays")
     decay: Literal["step", "linear"] = Field("step", description="to a tenth at once, or linearly towards zero")

@@ -429,6 +429,22 @@ def test_the_critic_scores_the_real_picture_higher(joint: bool) -> None:
     assert real > fake
 
 
+@pytest.mark.parametrize("reflect", [True, False], ids=["reflected", "bare"])
+def test_the_critic_is_shown_pictures_continued_by_reflection(reflect: bool) -> None:
+    settings = settings_of("draft", reflect=reflect, crop=0, gradient_penalty_every=1, precision="float32")
+    training = scale_training(settings, 2)
+    shown: list[Tensor] = []
+    training.discriminator.register_forward_pre_hook(lambda module, inputs: shown.append(inputs[0].detach()))
+    training.run(lambda done, losses: None, always)
+    real = training.data.real[0].numpy()
+    wanted = np.pad(real, ((0, 0), (5, 5), (5, 5)), mode="reflect") if reflect else real
+    assert {tuple(pictures.shape[-2:]) for pictures in shown} == {wanted.shape[1:]}
+    assert any(np.array_equal(picture.numpy(), wanted) for pictures in shown for picture in pictures)
+    for pictures in shown:
+        mirrored = np.pad(pictures[..., 5:-5, 5:-5].numpy(), ((0, 0), (0, 0), (5, 5), (5, 5)), mode="reflect")
+        assert np.allclose(pictures, mirrored, atol=1e-6) == reflect
+
+
 def test_the_penalty_holds_the_critics_slopes_near_one() -> None:
     left = []
     for weight in (0, 100):

@@ -10,7 +10,7 @@ _FAST: dict[str, Any] = dict(
     normalize_generator=False,
     normalize_discriminator=False,
     iterations=1200,
-    finest_iterations=600,
+    finest_iterations=250,
     discriminator_steps=1,
     generator_steps=1,
     optimizer="muon",
@@ -19,16 +19,17 @@ _FAST: dict[str, Any] = dict(
     decay_at=0.5,
     weight_average=0.99,
     gradient_penalty_every=4,
-    crop=64,
-    batch=2,
-    batch_pixels=4096,
+    crop=96,
+    batch=4,
+    batch_pixels=9216,
+    reflect=True,
     joint=True,
     pool_pixels=1_500_000,
     precision="auto",
 )
 
 PRESETS: Mapping[str, Mapping[str, Any]] = {
-    "draft": _FAST | dict(iterations=300, finest_iterations=150),
+    "draft": _FAST | dict(iterations=500, finest_iterations=200),
     "fast": _FAST,
     "paper": {},
 }

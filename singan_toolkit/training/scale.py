@@ -7,7 +7,9 @@ from itertools import chain
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
+from singan_toolkit.pyramid.architecture import MARGIN
 from singan_toolkit.pyramid.networks import Discriminator, Generator, initialize
 from singan_toolkit.training.crops import Batch, Cropper, ScaleData
 from singan_toolkit.training.losses import adversarial_loss, critic_loss, gradient_penalty, reconstruction_loss
@@ -126,7 +128,7 @@ class ScaleTraining:
                     fake, _ = self._generate(batch)
             else:
                 fake, reconstruction = self._generate(batch)
-            self._discriminator_step(batch.real, fake.detach(), penalize)
+            self._discriminator_step(self._shown(batch.real), self._shown(fake.detach()), penalize)
         for step in range(settings.generator_steps):
             if step > 0:
                 fake, reconstruction = self._generate(batch)
@@ -148,6 +150,10 @@ class ScaleTraining:
                 fake, reconstruction = self.generator(batch.noisy), self.generator(batch.reconstruction_noisy)
         return batch.base + fake, batch.reconstruction_base + reconstruction
 
+    def _shown(self, picture: Tensor) -> Tensor:
+        """The picture as the discriminator is shown it."""
+        return F.pad(picture, (MARGIN,) * 4, mode="reflect") if self.settings.reflect else picture
+
     def _discriminator_step(self, real: Tensor, fake: Tensor, penalize: bool) -> None:
         with self.autocast:
             if self.settings.joint:
@@ -164,7 +170,7 @@ class ScaleTraining:
 
     def _generator_step(self, fake: Tensor, reconstruction: Tensor, real: Tensor) -> None:
         with self.autocast:
-            adversarial = adversarial_loss(self.discriminator(fake))
+            adversarial = adversarial_loss(self.discriminator(self._shown(fake)))
         rebuilt = reconstruction_loss(reconstruction, real)
         self.losses |= {"generator": adversarial.detach(), "reconstruction": rebuilt.detach()}
         loss = adversarial + self.settings.reconstruction * rebuilt

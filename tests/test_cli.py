@@ -574,10 +574,12 @@ class TestListing:
         assert "skipped: pip install [extra] [/]" in out
         assert "a:b:c" in out
 
-    def test_a_reader_that_goes_away(self) -> None:
+    @pytest.mark.parametrize("unbuffered", ["", "1"])
+    def test_a_reader_that_goes_away(self, unbuffered: str) -> None:
         read, write = os.pipe()
         os.close(read)
-        done = subprocess.run([SCRIPT, "tasks"], stdout=write, stderr=subprocess.PIPE, env=environment(), text=True)
+        buffering = environment() | {"PYTHONUNBUFFERED": unbuffered}
+        done = subprocess.run([SCRIPT, "tasks"], stdout=write, stderr=subprocess.PIPE, env=buffering, text=True)
         os.close(write)
         assert done.stderr == ""
 

@@ -42,6 +42,7 @@ def main() -> None:
     """Entry point of ``singan-tk``: exit status 0 done, 1 failed, 2 wrong usage, 130 interrupted."""
     try:
         status = cli.main(standalone_mode=False)
+        sys.stdout.flush()  # here, where a reader that has gone away is met
     except click.ClickException as error:
         error.show()
         status = 2

@@ -29,7 +29,7 @@ _FAST: dict[str, Any] = dict(
 )
 
 PRESETS: Mapping[str, Mapping[str, Any]] = {
-    "draft": _FAST | dict(iterations=500, finest_iterations=200),
+    "draft": _FAST | dict(iterations=300, finest_iterations=120),
     "fast": _FAST,
     "paper": {},
 }

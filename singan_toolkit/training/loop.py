@@ -166,7 +166,7 @@ class _Training:
 
     @torch.no_grad()
     def _check(self, training: ScaleTraining, data: ScaleData, n: int) -> None:
-        """See that the scale rebuilds the picture better than what it was given, as one that collapsed does not."""
+        """See that the scale rebuilds something like the picture, as one that collapsed does not."""
         rebuilt = apply_scale(
             Scale(fold(training.generator), data.noise_amplitude), data.reconstruction_base, data.reconstruction_noise
         )

@@ -23,7 +23,7 @@ import safetensors.numpy
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
 from singan_toolkit.files import write_whole
-from singan_toolkit.pyramid.architecture import LAYERS, PICTURE_CHANNELS
+from singan_toolkit.pyramid.architecture import LAYERS, MARGIN, PICTURE_CHANNELS
 from singan_toolkit.pyramid.geometry import Geometry
 
 if TYPE_CHECKING:
@@ -54,7 +54,8 @@ class Architecture(_Record):
     kernel: Literal[3] = 3
     slope: Annotated[float, Field(ge=0.2, le=0.2)] = 0.2
     picture_channels: Literal[3] = 3
-    noise_padding: Literal["zeros"] = "zeros"
+    noise_padding: Literal["zeros", "noise"] = "zeros"
+    """What continues the noise over the picture's sides."""
 
 
 class ScaleRecord(_Record):
@@ -95,9 +96,10 @@ class Manifest(_Record):
     def tensors(self) -> dict[str, tuple[str, tuple[int, ...]]]:
         """Name, safetensors type and shape of every tensor that the bundle must hold."""
         finest, coarsest = self.scales[-1], self.scales[0]
+        margin = MARGIN if self.architecture.noise_padding == "noise" else 0
         expected: dict[str, tuple[str, tuple[int, ...]]] = {
             "picture": ("U8", (finest.height, finest.width, PICTURE_CHANNELS)),
-            "z_star": ("F32", (1, 1, coarsest.height, coarsest.width)),
+            "z_star": ("F32", (1, 1, coarsest.height + 2 * margin, coarsest.width + 2 * margin)),
         }
         for n, scale in enumerate(self.scales):
             widths = [PICTURE_CHANNELS, *[scale.channels] * (LAYERS - 1), PICTURE_CHANNELS]
@@ -190,7 +192,10 @@ class Bundle:
             records.append(
                 ScaleRecord(height=height, width=width, channels=channels, noise_amplitude=scale.noise_amplitude)
             )
-        manifest = Manifest(factor=pyramid.geometry.factor, scales=records, training=training)
+        architecture = Architecture(noise_padding="noise" if pyramid.noise_margin else "zeros")
+        manifest = Manifest(
+            architecture=architecture, factor=pyramid.geometry.factor, scales=records, training=training
+        )
         return cls(manifest, tensors, name)
 
     def save(self, path: Path | str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,10 +14,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 import singan_toolkit as st
+from singan_toolkit.pyramid import walk as walk_module
 from singan_toolkit.pyramid.geometry import Step
 from singan_toolkit.pyramid.noise import Gaussian, Reconstruction, SwitchAt
 from singan_toolkit.pyramid.resample import resize
-from singan_toolkit.pyramid.walk import Pyramid, reconstruct, walk
+from singan_toolkit.pyramid.walk import Known, Pyramid, reconstruct, walk
 
 
 @pytest.fixture(scope="module")
@@ -253,3 +255,78 @@ def test_resizing_to_the_same_size_changes_nothing() -> None:
 def test_resizing_is_differentiable(size: tuple[int, int]) -> None:
     picture = normal(1, 2, 6, 7).double().requires_grad_()
     assert torch.autograd.gradcheck(lambda x: resize(x, size), (picture,))
+
+
+# Noise padding
+
+
+def test_with_noise_padding_the_noise_fills_the_margin_of_the_picture(noise_padded_bundle: st.Bundle) -> None:
+    pyramid = noise_padded_bundle.pyramid("cpu")
+    step = Step(2, 20, 26)
+    asked: list[Step] = []
+
+    def source(place: int, step: Step, samples: Sequence[int]) -> Tensor:
+        asked.append(step)
+        return normal(1, 3, step.height, step.width)
+
+    start = normal(1, 3, 20, 26, seed=1) / 3
+    walked = walk(pyramid, [step], source, start)
+    assert asked == [Step(2, 30, 36)]
+    scale = pyramid.scales[2]
+    seen = F.pad(start, (5,) * 4) + scale.noise_amplitude * normal(1, 3, 30, 36)
+    assert_same(walked, start + scale.generator(seen))
+
+
+def test_noise_padding_rebuilds_the_picture_from_a_larger_z_star(noise_padded_bundle: st.Bundle) -> None:
+    height, width = noise_padded_bundle.geometry.sizes[0]
+    assert noise_padded_bundle.tensors["z_star"].shape == (1, 1, height + 10, width + 10)
+    real = torch.tensor(noise_padded_bundle.picture).permute(2, 0, 1)[None] / 127.5 - 1
+    error = (reconstruct(noise_padded_bundle.pyramid("cpu")) - real).square().mean().sqrt()
+    assert error < real.std(), "nearer than the mean colour"
+
+
+def test_noise_padding_survives_the_file(noise_padded_bundle: st.Bundle, tmp_path: Path) -> None:
+    noise_padded_bundle.save(tmp_path / "a.sgb")
+    loaded = st.load(tmp_path / "a.sgb")
+    assert loaded.manifest.architecture.noise_padding == "noise"
+    assert torch.equal(reconstruct(loaded.pyramid("cpu")), reconstruct(noise_padded_bundle.pyramid("cpu")))
+
+
+# Strips and what is known
+
+
+@pytest.mark.parametrize("pixels", [1, 500, 3000])
+@pytest.mark.parametrize("padding", ["zeros", "noise"])
+def test_a_walk_in_strips_is_the_walk(
+    tiny_bundle: st.Bundle,
+    noise_padded_bundle: st.Bundle,
+    monkeypatch: pytest.MonkeyPatch,
+    pixels: int,
+    padding: str,
+) -> None:
+    pyramid = (tiny_bundle if padding == "zeros" else noise_padded_bundle).pyramid("cpu")
+    route = pyramid.geometry.route(finest=(64, 45))
+    whole = walk(pyramid, route, Gaussian(3), samples=range(2))
+    monkeypatch.setattr(walk_module, "STRIP_PIXELS", pixels)
+    assert_same(walk(pyramid, route, Gaussian(3), samples=range(2)), whole, 1e-5)
+
+
+def test_what_is_known_is_in_the_result_and_the_rest_is_drawn(pyramid: Pyramid) -> None:
+    height, width = pyramid.geometry.finest
+    picture = normal(1, 3, height, width) / 3
+    where = torch.ones(height, width, dtype=torch.bool)
+    where[10:20, 8:25] = False
+    walked = walk(pyramid, pyramid.geometry.route(), Gaussian(0), samples=range(3), known=Known(picture, where))
+    assert torch.equal(walked[..., where], picture[..., where].expand(3, -1, -1))
+    assert (walked[..., ~where] != picture[..., ~where]).float().mean() > 0.99
+
+
+def test_a_coarse_pixel_is_known_only_where_all_of_it_is() -> None:
+    picture = torch.full((1, 3, 8, 8), -1.0)
+    where = torch.ones(8, 8, dtype=torch.bool)
+    where[3, 3] = False
+    picture[..., 3, 3] = 1
+    laid = Known(picture, where).lay_over(torch.full((1, 3, 4, 4), 0.5))
+    assert torch.equal(laid[0, :, 1, 1], torch.full((3,), 0.5))
+    assert_same(laid[0, :, 3, 3], torch.full((3,), -1.0), 0.02)
+    assert laid.max() == 0.5, "what is unknown does not shine through"

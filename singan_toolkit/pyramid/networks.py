@@ -18,6 +18,21 @@ def pad(picture: Tensor) -> Tensor:
     return F.pad(picture, (MARGIN,) * 4)
 
 
+def with_noise(picture: Tensor, noise: Tensor, amplitude: float) -> Tensor:
+    """A generator's input: the picture in its margin of zeros, plus amplitude times the noise.
+
+    Args:
+        picture: (B, C, H, W).
+        noise: (B, C, H, W), which gets a margin of zeros too, or (B, C, H + 10, W + 10), which brings its own: noise
+            padding, as published for animation (supplementary material).
+        amplitude: Of the noise.
+
+    Returns:
+        (B, C, H + 10, W + 10).
+    """
+    return pad(picture) + amplitude * (pad(noise) if noise.shape[-2:] == picture.shape[-2:] else noise)
+
+
 def _layers(channels: int, outputs: int, normalize: bool) -> nn.Sequential:
     layers: list[nn.Module] = []
     inputs = PICTURE_CHANNELS

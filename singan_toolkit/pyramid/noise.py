@@ -26,7 +26,7 @@ class NoiseSource(Protocol):
 
         Args:
             place: Position of the step in its route, from 0.
-            step: The step: its scale and size.
+            step: The step's scale, and the size of the noise: the picture's, or 10 pixels more with noise padding.
             samples: Numbers of the samples of this batch.
 
         Returns:
@@ -63,7 +63,7 @@ class Reconstruction:
     Paper section 2.2: {z_N*, 0, ..., 0}.
 
     Attributes:
-        z_star: (1, 1, h, w), h and w those of scale 0.
+        z_star: (1, 1, h, w), h and w those of the noise of scale 0.
     """
 
     z_star: Tensor

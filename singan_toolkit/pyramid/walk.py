@@ -9,11 +9,33 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from singan_toolkit.pyramid.architecture import PICTURE_CHANNELS
+from singan_toolkit.pyramid.architecture import MARGIN, PICTURE_CHANNELS
 from singan_toolkit.pyramid.geometry import Geometry, Step
-from singan_toolkit.pyramid.networks import Generator, pad
+from singan_toolkit.pyramid.networks import Generator, with_noise
 from singan_toolkit.pyramid.noise import NoiseSource, Reconstruction
 from singan_toolkit.pyramid.resample import resize
+
+STRIP_PIXELS = 1 << 19
+"""Pixels of a batch that go through a generator at once."""
+
+
+@dataclass(frozen=True)
+class Known:
+    """What a walk must not change: after every step, what is known is laid over the picture.
+
+    Attributes:
+        picture: (1, 3, H, W) in -1..1.
+        where: (H, W), bool. A coarse pixel is known where all that it is made of is, to a hundredth.
+    """
+
+    picture: Tensor
+    where: Tensor
+
+    def lay_over(self, picture: Tensor) -> Tensor:
+        """The picture, (B, 3, h, w), with what is known in its place."""
+        size = (picture.shape[-2], picture.shape[-1])
+        unknown = resize((~self.where).float()[None, None], size).to(picture.device).abs() > 0.01
+        return torch.where(unknown, picture, resize(self.picture, size).to(picture.device))
 
 
 @dataclass(frozen=True)
@@ -36,12 +58,18 @@ class Pyramid:
     Attributes:
         geometry: Sizes of its scales.
         scales: Its generators.
-        z_star: The reconstruction noise, (1, 1, h, w) with the size of scale 0.
+        z_star: The reconstruction noise, (1, 1, h, w) with the size of scale 0, or 10 pixels more both ways where it
+            was trained with noise padding.
     """
 
     geometry: Geometry
     scales: tuple[Scale, ...]
     z_star: Tensor
+
+    @property
+    def noise_margin(self) -> int:
+        """Pixels by which the noise reaches over the picture on each side: 0, or 5 with noise padding."""
+        return (self.z_star.shape[-2] - self.geometry.sizes[0][0]) // 2
 
     @property
     def device(self) -> torch.device:
@@ -58,16 +86,22 @@ class Pyramid:
 def apply_scale(scale: Scale, picture: Tensor, noise: Tensor) -> Tensor:
     """Apply one scale: picture + psi(amplitude * noise + picture), the paper's equation (5).
 
+    Large pictures go through in strips, so memory is bounded; an output pixel sees 11x11 input pixels, so the strips
+    overlap by 10 rows and the result is the same.
+
     Args:
         scale: The scale to apply.
         picture: (B, 3, H, W) in about -1..1: the upsampled result of the scale below, or zeros.
-        noise: (B, 3, H, W), unit deviation.
+        noise: (B, 3, H, W), or (B, 3, H + 10, W + 10) with noise padding; unit deviation.
 
     Returns:
         (B, 3, H, W) in about -1..1.
     """
-    residual: Tensor = scale.generator(pad(picture + scale.noise_amplitude * noise))
-    return picture + residual
+    padded = with_noise(picture, noise, scale.noise_amplitude)
+    height = picture.shape[-2]
+    rows = max(1, STRIP_PIXELS // (len(picture) * picture.shape[-1]))
+    strips = [padded[..., top : min(top + rows, height) + 2 * MARGIN, :] for top in range(0, height, rows)]
+    return picture + torch.cat([scale.generator(strip) for strip in strips], dim=-2)
 
 
 @torch.no_grad()
@@ -77,6 +111,7 @@ def walk(
     noise: NoiseSource,
     start: Tensor | None = None,
     samples: Sequence[int] = (0,),
+    known: Known | None = None,
 ) -> Tensor:
     """Take a picture along a route through the pyramid.
 
@@ -86,6 +121,7 @@ def walk(
         noise: Where each step's noise comes from.
         start: (1 or B, 3, h, w) in -1..1, any size, on any device: what enters at the first step. Zeros by default.
         samples: Numbers of the samples to draw, B of them, as one batch.
+        known: What every step must leave as it is.
 
     Returns:
         (B, 3, H, W) in about -1..1, on the pyramid's device; H and W are the last step's. The same samples give the
@@ -104,7 +140,7 @@ def walk(
     for step in route:
         if not 0 <= step.scale < len(pyramid.scales):
             raise ValueError(f"there is no scale {step.scale}: this pyramid has scales 0 to {len(pyramid.scales) - 1}")
-    device = pyramid.device
+    device, margin = pyramid.device, pyramid.noise_margin
     size = (len(samples), PICTURE_CHANNELS, route[0].height, route[0].width)
     if start is None:
         picture = torch.zeros(size, device=device)
@@ -112,7 +148,10 @@ def walk(
         picture = resize(start.to(device, torch.float32), size[-2:]).expand(size)
     for place, step in enumerate(route):
         picture = resize(picture, (step.height, step.width))
-        picture = apply_scale(pyramid.scales[step.scale], picture, noise(place, step, samples).to(device))
+        noised = replace(step, height=step.height + 2 * margin, width=step.width + 2 * margin)
+        picture = apply_scale(pyramid.scales[step.scale], picture, noise(place, noised, samples).to(device))
+        if known:
+            picture = known.lay_over(picture)
     return picture
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from singan_toolkit.pyramid.architecture import MARGIN, PICTURE_CHANNELS
-from singan_toolkit.pyramid.networks import pad
+from singan_toolkit.pyramid.networks import pad, with_noise
 
 FRESH = 16
 """Fresh samples are drawn in batches of this many ahead of their use."""
@@ -24,7 +24,7 @@ class ScaleData:
         samples: (P, 3, H, W): samples of the scales below, brought to this size; zeros (P = 1) at scale 0.
         fresh: Draws that many new samples, each to be used once; without it ``samples`` are used over and over.
         reconstruction_base: (1, 3, H, W): the reconstruction of the scales below; zeros at scale 0.
-        reconstruction_noise: (1, 3, H, W): z* at scale 0, zeros above.
+        reconstruction_noise: z* at scale 0, zeros above: (1, 3, H, W), or (1, 3, H + 10, W + 10) with noise padding.
         noise_amplitude: sigma_n.
         grey_noise: One noise channel repeated three times (scale 0), or three.
     """
@@ -78,8 +78,10 @@ class Cropper:
         self._whole = (self.height, self.width) == (height, width)
         self._samples = pad(data.samples)
         self._used = len(data.samples)
-        self._inside = pad(torch.ones_like(data.real[:, :1]))
-        self._reconstruction = pad(data.reconstruction_base + data.reconstruction_noise)
+        self._noisy = with_noise(
+            torch.zeros_like(data.real[:, :1]), torch.ones_like(data.reconstruction_noise[:, :1]), 1
+        )
+        self._reconstruction = with_noise(data.reconstruction_base, data.reconstruction_noise, 1)
 
     def draw(self) -> Batch:
         """A batch of random samples at random places."""
@@ -90,12 +92,12 @@ class Cropper:
         noise_channels = 1 if data.grey_noise else PICTURE_CHANNELS
         noise = torch.randn((self.batch, noise_channels, *base_padded.shape[-2:]), generator=self.random, device=device)
         first = torch.zeros_like(samples[:1] if self._whole else samples)
-        inside = _cut(self._inside, first, rows, columns, self._whole)
+        noisy = _cut(self._noisy, first, rows, columns, self._whole)
         inner_rows, inner_columns = rows[:, : -2 * MARGIN], columns[:, : -2 * MARGIN]
         return Batch(
             real=_cut(data.real, first, inner_rows, inner_columns, self._whole),
             base=base_padded[..., MARGIN:-MARGIN, MARGIN:-MARGIN],
-            noisy=base_padded + data.noise_amplitude * noise * inside,
+            noisy=base_padded + data.noise_amplitude * noise * noisy,
             reconstruction_base=_cut(data.reconstruction_base, first, inner_rows, inner_columns, self._whole),
             reconstruction_noisy=_cut(self._reconstruction, first, rows, columns, self._whole),
         )

@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from singan_toolkit.pyramid.architecture import channels_at
+from singan_toolkit.pyramid.architecture import MARGIN, PICTURE_CHANNELS, channels_at
 from singan_toolkit.pyramid.device import pick_device
-from singan_toolkit.pyramid.geometry import Geometry
+from singan_toolkit.pyramid.geometry import Geometry, Size
 from singan_toolkit.pyramid.networks import fold
 from singan_toolkit.pyramid.noise import Gaussian
 from singan_toolkit.pyramid.resample import resize
@@ -34,8 +34,7 @@ from singan_toolkit.training.settings import Settings
 RETRIES = 3
 REPORT_SECONDS = 0.25
 COLLAPSED = 1.2
-"""A reconstruction whose RMSE is that many times both the RMSE before the scale and half the picture's deviation is
-taken for divergence."""
+"""A scale that rebuilds the picture that many times worse than it was given is taken for collapsed."""
 CHUNK_PIXELS = 65_536
 
 
@@ -81,8 +80,9 @@ class _Training:
         self.iterations = tuple(settings.iterations_at(n, scales) for n in range(scales))
         self.clock = _Clock(geometry, settings, self.iterations)
         self.scales: list[Scale] = []
+        self.margin = MARGIN if settings.noise_padding == "noise" else 0
         self.z_star = torch.randn(
-            (1, 1, *geometry.sizes[0]), generator=torch.Generator().manual_seed(self._seed("z*"))
+            (1, 1, *self._noise_size(0)), generator=torch.Generator().manual_seed(self._seed("z*"))
         ).to(self.device)
         self.samples = torch.zeros((1, 3, *geometry.sizes[0]), device=self.device)
         self.reconstruction = torch.zeros_like(self.samples)
@@ -107,13 +107,18 @@ class _Training:
         real = resize(self.finest, size)
         zeros = torch.zeros_like(real)
         if n == 0:
-            noise = self.z_star.expand_as(real)
+            noise = self.z_star.expand(1, PICTURE_CHANNELS, -1, -1)
             return ScaleData(real, zeros, None, zeros, noise, noise_amplitude=1.0, grey_noise=True)
         base = resize(self.reconstruction, size)
         # Section 2.2: sigma_n is proportional to the RMSE between the upsampled reconstruction and the real scale.
         amplitude = self.settings.noise_amplitude * _rmse(base, real)
         pool = resize(self.samples, size)
-        return ScaleData(real, pool, None, base, zeros, amplitude, grey_noise=False)
+        silence = torch.zeros((1, PICTURE_CHANNELS, *self._noise_size(n)), device=self.device)
+        return ScaleData(real, pool, None, base, silence, amplitude, grey_noise=False)
+
+    def _noise_size(self, n: int) -> Size:
+        height, width = self.geometry.sizes[n]
+        return height + 2 * self.margin, width + 2 * self.margin
 
     def _with_fresh_samples(self, n: int, data: ScaleData) -> ScaleData:
         """Without a pool, let the scale draw new samples of the scales below, brought to its size."""
@@ -139,7 +144,8 @@ class _Training:
         if previous and channels == channels_at(n - 1, self.settings.channels, self.settings.max_channels):
             warm_start = previous.states()
         learning_rate = self.settings.learning_rate
-        for attempt in range(RETRIES + 1):
+        attempt = 0
+        while True:
             self.clock.start_scale()
             training = ScaleTraining(
                 self.settings,
@@ -156,21 +162,23 @@ class _Training:
                 self._check(training, data, n)
                 return training
             except Diverged as diverged:
-                learning_rate /= 2
+                if attempt == RETRIES:
+                    raise TrainingError(
+                        f"scale {n} diverged {RETRIES + 1} times, last with learning_rate {learning_rate:.1e}: "
+                        "train with a smaller learning_rate"
+                    ) from diverged
+                attempt += 1
+                learning_rate /= 4
                 warm_start = None  # which may be what it stumbles over
                 self.observer(ScaleRestarted(n, diverged.iteration, learning_rate))
-        raise TrainingError(
-            f"scale {n} diverged {RETRIES + 1} times, last with learning_rate {learning_rate * 2:.1e}: "
-            "train with a smaller learning_rate"
-        )
 
     @torch.no_grad()
     def _check(self, training: ScaleTraining, data: ScaleData, n: int) -> None:
-        """See that the scale rebuilds something like the picture, as one that collapsed does not."""
+        """See that the scale brings the reconstruction no further from the picture, as one that collapsed does."""
         rebuilt = apply_scale(
             Scale(fold(training.generator), data.noise_amplitude), data.reconstruction_base, data.reconstruction_noise
         )
-        admissible = max(_rmse(data.reconstruction_base, data.real), data.real.std().item() / 2, 0.02)
+        admissible = max(_rmse(data.reconstruction_base, data.real), 0.02)
         if not _rmse(rebuilt, data.real) < COLLAPSED * admissible:
             raise Diverged(self.iterations[n])
 
@@ -189,7 +197,7 @@ class _Training:
         wanted = max(8, min(256, self.settings.pool_pixels // (following[0] * following[1])))
         below = data.samples.expand(wanted, -1, -1, -1) if n == 0 else data.samples[:wanted]
         noise = torch.randn(
-            (len(below), 1 if n == 0 else 3, height, width),
+            (len(below), 1 if n == 0 else PICTURE_CHANNELS, *self._noise_size(n)),
             generator=torch.Generator(self.device).manual_seed(self._seed("pool", n)),
             device=self.device,
         )

@@ -29,7 +29,7 @@ _FAST: dict[str, Any] = dict(
 )
 
 PRESETS: Mapping[str, Mapping[str, Any]] = {
-    "draft": _FAST | dict(iterations=300, finest_iterations=120),
+    "draft": _FAST | dict(iterations=300, finest_iterations=250),
     "fast": _FAST,
     "paper": {},
 }

@@ -43,6 +43,7 @@ class Settings(BaseModel):
     gradient_penalty_every: int = Field(1, ge=1, le=100, description="discriminator steps between penalties")
     reconstruction: float = Field(10.0, ge=0, le=1e6, description="alpha, weight of the reconstruction loss")
     noise_amplitude: float = Field(0.1, ge=0, le=10, description="times the reconstruction's RMSE is sigma_n")
+    noise_padding: Literal["zeros", "noise"] = Field("zeros", description="what continues the noise over the sides")
 
     crop: int = Field(0, ge=0, le=16384, description="side of the training crops, px; 0 is the whole picture")
     batch: int = Field(1, ge=1, le=256, description="fakes a step, at most")

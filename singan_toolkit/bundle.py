@@ -77,6 +77,8 @@ class TrainingRecord(_Record):
     seed: int
     task: str | None = None
     """The task whose training profile was used, if any."""
+    parent: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None = None
+    """Digest of the bundle that one scale was trained anew of, if any."""
     seconds: Annotated[float, Field(ge=0)] = 0.0
     toolkit: str
     torch: str
@@ -121,11 +123,13 @@ class Bundle:
         manifest: What is not a tensor.
         tensors: Arrays by name; see :meth:`Manifest.tensors`.
         name: Name of the file without its ending, for naming results.
+        path: The file that it was loaded from; None where it was not.
     """
 
     manifest: Manifest
     tensors: Mapping[str, np.ndarray]
     name: str = "bundle"
+    path: Path | None = None
 
     @property
     def geometry(self) -> Geometry:
@@ -198,6 +202,20 @@ class Bundle:
         )
         return cls(manifest, tensors, name)
 
+    def run(self, task: str, /, **options: Any) -> list[np.ndarray]:
+        """Run an installed task, and give back its pictures as arrays: :func:`singan_toolkit.run` without the rest.
+
+        Args:
+            task: Name of the task.
+            options: As of :func:`singan_toolkit.run`: ``scale``, ``seed``, ``device`` and the task's own.
+
+        Returns:
+            (H, W, C) of each picture, uint8 or uint16; (T, H, W, 3), uint8, of a clip.
+        """
+        from singan_toolkit.tasks.runner import run
+
+        return run(self, task, **options).arrays
+
     def save(self, path: Path | str) -> None:
         """Write the bundle, whole or not at all.
 
@@ -233,7 +251,7 @@ class Bundle:
             for name, values in tensors.items():
                 if not np.isfinite(values).all():
                     raise BundleError(f"tensor {name} holds values that are no numbers")
-            return cls(manifest, tensors, path.stem)
+            return cls(manifest, tensors, path.stem, path)
         except OSError as error:
             raise BundleError(f"cannot open bundle {path}: {error.strerror or error}") from error
         except BundleError as error:

@@ -423,8 +423,8 @@ class TestHarmonize:
 
     def test_composite_keeps_depth_and_surroundings(self, harmonize: Call, composite: tuple[Path, Path]) -> None:
         done = harmonize("--composite", composite[0], "--mask", composite[1], "--scale", "2")
-        assert done == Done(0, "photo-harmonize.tif\n", "")
-        before, after = (read_picture(path).pixels for path in (composite[0], Path("photo-harmonize.tif")))
+        assert done == Done(0, "photo-harmonize.png\n", "")
+        before, after = (read_picture(path).pixels for path in (composite[0], Path("photo-harmonize.png")))
         assert after.dtype == np.uint16
         np.testing.assert_array_equal(after[:, :26], before[:, :26])
         assert (after[20:30, 30:42] != before[20:30, 30:42]).any(axis=-1).mean() > 0.9

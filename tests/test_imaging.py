@@ -42,21 +42,56 @@ def blocks() -> np.ndarray:
     return picture
 
 
-def png(width: int, height: int, depth: int, color_type: int, rows: bytes) -> bytes:
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+def png_chunk(kind: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
-    header = struct.pack(">IIBBBBB", width, height, depth, color_type, 0, 0, 0)
-    body = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+
+def png(
+    width: int, height: int, depth: int, color_type: int, rows: bytes, extra: bytes = b"", interlaced: bool = False
+) -> bytes:
+    header = struct.pack(">IIBBBBB", width, height, depth, color_type, 0, 0, interlaced)
+    body = png_chunk(b"IHDR", header) + extra + png_chunk(b"IDAT", zlib.compress(rows)) + png_chunk(b"IEND", b"")
     return b"\x89PNG\r\n\x1a\n" + body
+
+
+COLOR_TYPES = {1: 0, 2: 4, 3: 2, 4: 6}
+ADAM7 = [(0, 0, 8, 8), (0, 4, 8, 8), (4, 0, 8, 4), (0, 2, 4, 4), (2, 0, 4, 2), (0, 1, 2, 2), (1, 0, 2, 1)]
+
+
+def deep_png(pixels: np.ndarray, extra: bytes = b"", interlaced: bool = False) -> bytes:
+    """(H, W, C), uint16, as a PNG without filters."""
+    passes = [pixels[y::rows, x::columns] for y, x, rows, columns in ADAM7] if interlaced else [pixels]
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for part in passes if part.size for row in part)
+    height, width, channels = pixels.shape
+    return png(width, height, 16, COLOR_TYPES[channels], rows, extra, interlaced)
+
+
+def deep_png_pixels(content: bytes) -> np.ndarray:
+    """(H, W, C), uint16, of a PNG of 16 bits that is not interlaced."""
+    chunks, start = dict[bytes, bytes](), 8
+    while start < len(content):
+        length, kind = struct.unpack(">I4s", content[start : start + 8])
+        chunks[kind] = chunks.get(kind, b"") + content[start + 8 : start + 8 + length]
+        start += length + 12
+    width, height, depth, color_type, *rest = struct.unpack(">IIBBBBB", chunks[b"IHDR"])
+    assert (depth, rest) == (16, [0, 0, 0])
+    step = 2 * {kind: channels for channels, kind in COLOR_TYPES.items()}[color_type]
+    lines = np.frombuffer(zlib.decompress(chunks[b"IDAT"]), np.uint8).reshape(height, 1 + step * width).astype(int)
+    values = np.zeros((height + 1, step + step * width), int)
+    for row, line in enumerate(lines, 1):
+        for column, value in enumerate(line[1:], step):
+            left, up, corner = values[row, column - step], values[row - 1, column], values[row - 1, column - step]
+            paeth = min((left, up, corner), key=lambda near: abs(left + up - corner - near))
+            predicted = (0, left, up, (left + up) // 2, paeth)[line[0]]
+            values[row, column] = (value + predicted) % 256
+    return values[1:, step:].astype(np.uint8).view(">u2").reshape(height, width, -1).astype(np.uint16)
 
 
 class TestRoundTrip:
     @pytest.mark.parametrize(
         ("ending", "channels", "dtype"),
         [
-            *[(".png", channels, np.uint8) for channels in (1, 2, 3, 4)],
-            (".png", 1, np.uint16),
+            *[(".png", channels, dtype) for channels in (1, 2, 3, 4) for dtype in (np.uint8, np.uint16)],
             *[(".webp", channels, np.uint8) for channels in (3, 4)],
             *[(".tif", channels, dtype) for channels in (1, 2, 3, 4) for dtype in (np.uint8, np.uint16)],
             (".tiff", 3, np.uint16),
@@ -81,6 +116,13 @@ class TestRoundTrip:
         with Image.open(tmp_path / f"x{ending}") as image:
             assert (image.mode, image.size) == (mode, (13, 9))
             np.testing.assert_array_equal(np.asarray(image).reshape(pixels.shape), pixels)
+
+    @pytest.mark.parametrize("channels", [1, 2, 3, 4])
+    @pytest.mark.parametrize(("height", "width"), [(9, 13), (1, 1), (40, 30)])
+    def test_sixteen_bit_png_by_hand(self, tmp_path: Path, height: int, width: int, channels: int) -> None:
+        pixels = noise(height, width, channels, np.uint16) // np.arange(1, width + 1, dtype=np.uint16)[:, None]
+        write_picture(Picture(pixels), tmp_path / "x.png")
+        np.testing.assert_array_equal(deep_png_pixels((tmp_path / "x.png").read_bytes()), pixels)
 
     @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
     @pytest.mark.parametrize("channels", [1, 2, 3, 4])
@@ -156,12 +198,49 @@ class TestReading:
         assert picture.white == 65535
         assert picture.pixels[..., 0].tolist() == [[0x0102, 0xFFFF], [0, 0x8001]]
 
-    @pytest.mark.parametrize(("color_type", "channels"), [(2, 3), (4, 2), (6, 4)])
-    def test_sixteen_bit_colour_png_is_refused(self, tmp_path: Path, color_type: int, channels: int) -> None:
-        path = tmp_path / "deep.png"
-        path.write_bytes(png(2, 2, 16, color_type, (b"\0" + b"\1\2" * 2 * channels) * 2))
-        with pytest.raises(PictureError, match=r"deep\.png.*16-bit.*TIFF"):
-            read_picture(path)
+    @pytest.mark.parametrize("interlaced", [False, True])
+    @pytest.mark.parametrize("channels", [1, 2, 3, 4])
+    @pytest.mark.parametrize(("height", "width"), [(11, 13), (1, 1), (70, 90)])
+    def test_sixteen_bit_png(self, tmp_path: Path, height: int, width: int, channels: int, interlaced: bool) -> None:
+        pixels = noise(height, width, channels, np.uint16)
+        (tmp_path / "x.png").write_bytes(deep_png(pixels, interlaced=interlaced))
+        picture = read_picture(tmp_path / "x.png")
+        assert picture.white == 65535
+        np.testing.assert_array_equal(picture.pixels, pixels)
+
+    @pytest.mark.parametrize("channels", [1, 3])
+    def test_transparent_colour_of_sixteen_bits_is_alpha(self, tmp_path: Path, channels: int) -> None:
+        pixels = noise(11, 13, channels, np.uint16)
+        pixels[3:6, 2:9] = pixels[0, 0]
+        pixels[4, 4] ^= 1
+        (tmp_path / "x.png").write_bytes(deep_png(pixels, png_chunk(b"tRNS", pixels[0, 0].astype(">u2").tobytes())))
+        picture = read_picture(tmp_path / "x.png")
+        np.testing.assert_array_equal(picture.pixels[..., :-1], pixels)
+        np.testing.assert_array_equal(picture.alpha, (pixels != pixels[0, 0]).any(axis=2))
+
+    @pytest.mark.parametrize(
+        "extra",
+        [
+            png_chunk(b"gAMA", struct.pack(">I", 100_000)),
+            png_chunk(b"cICP", bytes([9, 16, 0, 1])),
+            png_chunk(b"sBIT", bytes([12, 12, 12])),
+            png_chunk(b"bKGD", bytes(6)),
+        ],
+    )
+    def test_no_colour_management_of_sixteen_bits(self, tmp_path: Path, extra: bytes) -> None:
+        pixels = noise(11, 13, 3, np.uint16)
+        (tmp_path / "x.png").write_bytes(deep_png(pixels, extra))
+        np.testing.assert_array_equal(read_picture(tmp_path / "x.png").pixels, pixels)
+
+    def test_turned_sixteen_bit_colour_png_is_refused(self, tmp_path: Path) -> None:
+        for orientation in (1, 6):
+            exif = Image.Exif()
+            exif[0x112] = orientation
+            extra = png_chunk(b"eXIf", exif.tobytes().removeprefix(b"Exif\0\0"))
+            (tmp_path / f"{orientation}.png").write_bytes(deep_png(noise(4, 5, 3, np.uint16), extra))
+        np.testing.assert_array_equal(read_picture(tmp_path / "1.png").pixels, noise(4, 5, 3, np.uint16))
+        with pytest.raises(PictureError, match=r"6\.png.*16-bit.*upright"):
+            read_picture(tmp_path / "6.png")
 
     @pytest.mark.parametrize(
         ("orientation", "upright"),
@@ -261,6 +340,12 @@ def float_tiff(folder: Path) -> bytes:
     return (folder / "float").read_bytes()
 
 
+def flipped_deep_png(_: Path) -> bytes:
+    content = bytearray(deep_png(noise(30, 30, 2, np.uint16)))
+    content[200] ^= 1
+    return bytes(content)
+
+
 BROKEN: dict[str, Callable[[Path], bytes]] = {
     "empty.png": lambda _: b"",
     "empty.jpg": lambda _: b"",
@@ -272,6 +357,13 @@ BROKEN: dict[str, Callable[[Path], bytes]] = {
     "cut.jpg": cut_off(".jpg"),
     "cut.tif": cut_off(".tif"),
     "cut.webp": cut_off(".webp"),
+    "deep-cut.png": lambda _: deep_png(noise(30, 30, 3, np.uint16))[:-400],
+    "deep-cut-late.png": lambda _: deep_png(noise(30, 30, 3, np.uint16))[:-40],
+    "deep-half-row.png": lambda _: png(4, 4, 16, 2, (b"\0" + bytes(24)) * 3 + bytes(12)),
+    "deep-filter.png": lambda _: png(4, 4, 16, 6, (b"\7" + bytes(32)) * 4),
+    "deep-no-rows.png": lambda _: png(4, 4, 16, 4, b""),
+    "deep-flipped.png": flipped_deep_png,
+    "deep-vast.png": lambda _: png(60_000, 60_000, 16, 2, b"\0"),
     "large.png": lambda _: png(10_000, 9_000, 1, 0, b"\0"),
     "huge.png": lambda _: png(60_000, 60_000, 1, 0, b"\0"),
     "vast.png": lambda _: png(2**31 - 1, 2**31 - 1, 8, 2, b"\0"),
@@ -320,9 +412,7 @@ class TestWriting:
         ("ending", "channels", "dtype"),
         [
             *[(ending, channels, np.uint8) for ending in (".jpg", ".jpeg", ".JPG", ".bmp") for channels in (2, 4)],
-            *[(ending, 3, np.uint16) for ending in (".jpg", ".webp", ".bmp", ".png")],
-            *[(ending, 1, np.uint16) for ending in (".jpg", ".webp", ".bmp")],
-            (".png", 2, np.uint16),
+            *[(ending, channels, np.uint16) for ending in (".jpg", ".webp", ".bmp") for channels in (1, 3)],
         ],
     )
     def test_a_format_that_cannot_hold_it(self, tmp_path: Path, ending: str, channels: int, dtype: Any) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -285,16 +285,18 @@ def test_every_sample_of_the_pool_is_used() -> None:
 
 @pytest.mark.parametrize("batch", [1, 5, 20])
 def test_fresh_samples_are_used_once_each(batch: int) -> None:
-    made = itertools.count(1)
+    made: list[int] = []
 
-    def fresh(number: int) -> Tensor:
-        return torch.cat([torch.full((1, 3, 20, 20), float(next(made))) for _ in range(number)])
+    def fresh(numbers: Sequence[int]) -> Tensor:
+        made.extend(numbers)
+        return torch.cat([torch.full((1, 3, 20, 20), number + 1.0) for number in numbers])
 
     data = material(20, 20)
     source = cropper(ScaleData(**{**vars(data), "fresh": fresh}), crop=12, batch=batch)
     used = [float(base[0, 0, 0]) for _ in range(60) for base in source.draw().base]
     assert len(set(used)) == len(used) == 60 * batch
-    assert max(used) < next(made)
+    assert made == list(range(len(made)))
+    assert len(made) <= len(used) + 20
 
 
 def test_the_same_random_numbers_draw_the_same_crops() -> None:

@@ -34,7 +34,6 @@ def demo(console: Console, output: Path, device: str) -> None:
     from singan_toolkit.cli.progress import training_progress
     from singan_toolkit.imaging.pictures import Picture, read_picture, write_picture
     from singan_toolkit.imaging.sheet import contact_sheet
-    from singan_toolkit.tasks.runner import run
     from singan_toolkit.tasks.train import train
 
     photo = Path(skimage.__file__).parent / "data" / "rocket.jpg"
@@ -49,14 +48,13 @@ def demo(console: Console, output: Path, device: str) -> None:
         bundle.save(path)
 
     written = {"training picture": Picture(bundle.picture)}
-    samples = run(bundle, "generate", count=SAMPLES, device=device)
-    for result in samples.results:
-        written[f"sample {result.label}"] = result.picture
+    for number, pixels in enumerate(bundle.run("generate", count=SAMPLES, device=device)):
+        written[f"sample {number:04d}"] = Picture(pixels)
     cutout = output / "moon.png"
     write_picture(_moon(), cutout)
-    pasted = run(bundle, "harmonize", paste=cutout, at="22%,25%", device=device)
+    (pasted,) = bundle.run("harmonize", paste=cutout, at="22%,25%", device=device)
     written["moon"] = read_picture(cutout)
-    written["harmonized"] = pasted.results[0].picture
+    written["harmonized"] = Picture(pasted)
 
     for name, picture in written.items():
         if name != "moon":

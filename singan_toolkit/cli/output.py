@@ -1,4 +1,4 @@
-"""Where the pictures of a task go."""
+"""Where the pictures and clips of a task go."""
 
 from __future__ import annotations
 
@@ -8,42 +8,53 @@ from pathlib import Path
 
 from singan_toolkit.imaging.pictures import WRITABLE, Picture, write_picture
 from singan_toolkit.imaging.sheet import contact_sheet
+from singan_toolkit.imaging.video import CLIP_ENDINGS, Clip, write_clip
 from singan_toolkit.tasks.task import Result, TaskError
+
+ENDINGS = {"pictures": WRITABLE, "clips": CLIP_ENDINGS}
 
 
 def write_results(results: Sequence[Result], target: Path | None, stem: str, as_sheet: bool) -> Iterator[Path]:
-    """Write pictures and yield their paths.
+    """Write pictures and clips, and yield their paths.
 
     Args:
         results: What a task gave back.
-        target: A file for one picture or a sheet; a folder for any number; by default named after ``stem``, here.
+        target: A file for one result or a sheet; a folder for any number; by default named after ``stem``, here.
         stem: Name of the default file or folder, and first part of the names in a folder.
         as_sheet: One contact sheet instead of single pictures.
 
     Raises:
-        PictureError: Several pictures and one file, or a file that cannot hold the picture.
+        TaskError: Several results and one file, or a sheet of clips.
+        PictureError: A file that cannot hold the result, or cannot be written.
     """
     if as_sheet:
-        sheet = contact_sheet([result.picture for result in results], [result.label for result in results])
-        results = [Result(sheet, "sheet")]
-    if len(results) == 1 and (target is None or (target.suffix.lower() in WRITABLE and not target.is_dir())):
-        name = f"{stem}-sheet" if as_sheet else stem
-        path = target or Path(name + _ending(results[0].picture))
-        write_picture(results[0].picture, path)
-        yield path
+        pictures = [result.picture for result in results if isinstance(result.picture, Picture)]
+        if len(pictures) < len(results):
+            raise TaskError("a contact sheet shows pictures, and these are clips: leave out --sheet")
+        results = [Result(contact_sheet(pictures, [result.label for result in results]), "sheet")]
+    endings = ENDINGS["clips" if isinstance(results[0].picture, Clip) else "pictures"]
+    if len(results) == 1 and (target is None or (target.suffix.lower() in endings and not target.is_dir())):
+        path = target or Path(f"{stem}-sheet" if as_sheet else stem)
+        yield _write(results[0], path if target else path.with_name(path.name + _ending(results[0])))
         return
     folder = target or Path(stem)
-    if folder.suffix.lower() in WRITABLE and not folder.is_dir():
+    if folder.suffix.lower() in endings and not folder.is_dir():
         raise TaskError(f"{len(results)} pictures do not fit into the file {folder}: give a folder, or --sheet")
     names = Counter[str]()
     for result in results:
         name = "-".join(filter(None, (stem, result.label)))
         names[name] += 1
         again = f"-{names[name]}" if names[name] > 1 else ""
-        path = folder / f"{name}{again}{_ending(result.picture)}"
+        yield _write(result, folder / f"{name}{again}{_ending(result)}")
+
+
+def _ending(result: Result) -> str:
+    return ".gif" if isinstance(result.picture, Clip) else ".png"
+
+
+def _write(result: Result, path: Path) -> Path:
+    if isinstance(result.picture, Clip):
+        write_clip(result.picture, path)
+    else:
         write_picture(result.picture, path)
-        yield path
-
-
-def _ending(picture: Picture) -> str:
-    return ".tif" if picture.white > 255 and picture.pixels.shape[2] > 1 else ".png"
+    return path

@@ -53,10 +53,10 @@ class _Plain:
         match event:
             case events.TrainingStarted():
                 self.sizes, self.iterations = event.sizes, event.iterations
-                self.console.note(
-                    f"training {len(event.sizes)} scales, {_size(event.sizes[0])} to {_size(event.sizes[-1])} pixels, "
-                    f"on {event.device} in {event.precision}"
-                )
+                trained = [n for n, count in enumerate(event.iterations) if count]
+                first, last = _size(event.sizes[trained[0]]), _size(event.sizes[trained[-1]])
+                what = f"{len(trained)} scales, {first} to {last}" if trained[1:] else f"scale {trained[0]}, {first}"
+                self.console.note(f"training {what} pixels, on {event.device} in {event.precision}")
             case events.ScaleRestarted():
                 self.console.note(
                     f"{self.scale(event.scale)}: diverged at iteration {event.iteration}; "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import rich_click as click
 from singan_toolkit.cli.console import Console, output_options
 from singan_toolkit.tasks.manager import installed_plugins
 from singan_toolkit.tasks.task import Task
+from singan_toolkit.training.events import Event, Observer
 
 
 class Tasks(click.RichGroup):
@@ -79,17 +81,27 @@ def _command(task: Task) -> click.Command:
 def _run(
     console: Console, task: Task, bundle_path: Path, output: Path | None, sheet: bool, options: dict[str, Any]
 ) -> None:
-    from singan_toolkit.imaging.pictures import WRITABLE
+    from singan_toolkit.cli.output import ENDINGS
 
-    if output and output.suffix and not output.is_dir() and output.suffix.lower() not in WRITABLE:
-        raise click.UsageError(f"cannot write {output}: use one of {', '.join(WRITABLE)}, or a folder")
+    endings = ENDINGS[task.makes]
+    if output and output.suffix and not output.is_dir() and output.suffix.lower() not in endings:
+        raise click.UsageError(f"cannot write {output}: use one of {', '.join(endings)}, or a folder")
 
     from singan_toolkit.bundle import Bundle
     from singan_toolkit.cli.output import write_results
+    from singan_toolkit.cli.progress import training_progress
     from singan_toolkit.tasks.runner import run as run_task
 
     bundle = Bundle.load(bundle_path)
-    finished = run_task(bundle, task.name, **options)
+    with ExitStack() as stack:
+        progress: list[Observer] = []
+
+        def observe(event: Event) -> None:
+            if not progress:  # few tasks train anything, and the others show no empty bar
+                progress.append(stack.enter_context(training_progress(console)))
+            progress[0](event)
+
+        finished = run_task(bundle, task.name, observer=observe, **options)
     for note in finished.notes:
         console.note(note)
     as_sheet = sheet or options.get("scale") == "all"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import struct
+import subprocess
 import warnings
 from dataclasses import dataclass, replace
 from io import BytesIO
@@ -12,7 +12,7 @@ from typing import Any
 import imageio.v3 as iio
 import numpy as np
 import tifffile
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from singan_toolkit.files import write_whole
 
@@ -95,10 +95,6 @@ def read_picture(path: Path | str) -> Picture:
         content = path.read_bytes()
     except OSError as error:
         raise PictureError(f"cannot read picture {path}: {error.strerror or error}") from error
-    if _is_deep_color_png(content):
-        raise PictureError(
-            f"cannot read picture {path} without loss: it is a 16-bit colour PNG; save it as 16-bit TIFF"
-        )
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
@@ -117,8 +113,11 @@ def _decoded(content: bytes) -> np.ndarray:
         with tifffile.TiffFile(BytesIO(content)) as file:
             page = file.pages.first
             if page.bitspersample == 16 and page.samplesperpixel > 1:
-                return _deep(page)
-    image = ImageOps.exif_transpose(Image.open(BytesIO(content)))
+                return _deep_tiff(page)
+    image: Image.Image = Image.open(BytesIO(content))
+    if image.format == "PNG" and content[24] == 16 and (content[25] or "transparency" in image.info):
+        return _deep_png(image, content)
+    image = ImageOps.exif_transpose(image)
     if "transparency" in image.info or image.mode == "PA":
         image = image.convert("LA" if image.mode in ("1", "L") else "RGBA")
     elif image.mode not in ("1", "L", "LA", "RGB", "RGBA", "F") and not image.mode.startswith("I"):
@@ -126,7 +125,7 @@ def _decoded(content: bytes) -> np.ndarray:
     return np.asarray(image)
 
 
-def _deep(page: Any) -> np.ndarray:
+def _deep_tiff(page: Any) -> np.ndarray:
     """A TIFF page with 16 bits a sample, of which Pillow would hand over 8 and not say so."""
     plain = page.photometric in (tifffile.PHOTOMETRIC.MINISBLACK, tifffile.PHOTOMETRIC.RGB) and page.planarconfig == 1
     orientation = page.tags.get("Orientation")
@@ -134,6 +133,15 @@ def _deep(page: Any) -> np.ndarray:
         raise ValueError("16-bit TIFF is read as upright grey or RGB only; convert it first")
     pixels: np.ndarray = page.asarray()
     return pixels
+
+
+def _deep_png(image: Image.Image, content: bytes) -> np.ndarray:
+    """A PNG with 16 bits a sample and more than one, of which Pillow would hand over 8 and not say so."""
+    image.load()  # finds damage that ffmpeg passes over
+    if image.getexif().get(ExifTags.Base.Orientation, 1) != 1:
+        raise ValueError("16-bit colour PNG is read upright only; turn it first")
+    raw = ffmpeg("-f", "png_pipe", "-noautorotate", "-i", "pipe:0", "-frames:v", "1", "-f", "rawvideo", content=content)
+    return np.frombuffer(raw, ">u2").reshape(image.height, image.width, -1).astype(np.uint16)
 
 
 def encode_picture(picture: Picture, extension: str) -> bytes:
@@ -145,14 +153,17 @@ def encode_picture(picture: Picture, extension: str) -> bytes:
 
     Raises:
         PictureError: The format is not known, or cannot hold the picture without loss of alpha or depth.
+        OSError: ffmpeg, which encodes 16-bit PNG, does not work.
     """
     extension = extension.lower()
     if extension not in WRITABLE:
         raise PictureError(f"cannot write {extension or 'a file without an ending'}: use one of {', '.join(WRITABLE)}")
     if picture.alpha is not None and extension in _NO_ALPHA:
         raise PictureError(f"{extension} cannot hold the transparency of {picture.name}: write .png instead")
-    if picture.white > 255 and (extension not in _SIXTEEN_BIT or (extension == ".png" and picture.pixels.shape[2] > 1)):
-        raise PictureError(f"{extension} cannot hold the 16 bits of {picture.name}: write .tif instead")
+    if picture.white > 255 and extension not in _SIXTEEN_BIT:
+        raise PictureError(f"{extension} cannot hold the 16 bits of {picture.name}: write .png or .tif instead")
+    if picture.white > 255 and extension == ".png" and picture.pixels.shape[2] > 1:
+        return _encoded_deep_png(picture.pixels)
     pixels = picture.pixels[..., 0] if picture.pixels.shape[2] == 1 else picture.pixels
     options: dict[str, Any] = {"plugin": "pillow", "extension": extension}
     if extension in _TIFF:
@@ -170,6 +181,14 @@ def encode_picture(picture: Picture, extension: str) -> bytes:
     return encoded
 
 
+def _encoded_deep_png(pixels: np.ndarray) -> bytes:
+    height, width, channels = pixels.shape
+    layout = {2: "ya16be", 3: "rgb48be", 4: "rgba64be"}[channels]
+    raw = ["-f", "rawvideo", "-pixel_format", layout, "-video_size", f"{width}x{height}", "-i", "pipe:0"]
+    png = ["-vf", "setsar=1", "-c:v", "png", "-pred", "mixed", "-f", "image2pipe"]
+    return ffmpeg(*raw, *png, content=pixels.astype(">u2").tobytes())
+
+
 def write_picture(picture: Picture, path: Path | str) -> None:
     """Write a picture in the format of the file's ending, whole or not at all.
 
@@ -177,9 +196,8 @@ def write_picture(picture: Picture, path: Path | str) -> None:
         PictureError: The format cannot hold the picture, or the file cannot be written.
     """
     path = Path(path)
-    encoded = encode_picture(picture, path.suffix)
     try:
-        write_whole(path, encoded)
+        write_whole(path, encode_picture(picture, path.suffix))
     except OSError as error:
         raise PictureError(f"cannot write {path}: {error.strerror or error}") from error
 
@@ -199,12 +217,28 @@ def _normal_form(pixels: np.ndarray, path: Path) -> np.ndarray:
     return np.ascontiguousarray(pixels)
 
 
-def _is_deep_color_png(content: bytes) -> bool:
-    """The decoder would hand over a 16-bit colour PNG with 8 bits, and not say so."""
-    if not content.startswith(b"\x89PNG\r\n\x1a\n") or len(content) < 26:
-        return False
-    depth, color_type = struct.unpack("BB", content[24:26])
-    return bool(depth == 16 and color_type != 0)
+def ffmpeg(*arguments: str, content: bytes, to: Path | str = "pipe:1") -> bytes:
+    """Run the ffmpeg that imageio brings along, without a word on the terminal.
+
+    Args:
+        arguments: All but the output.
+        content: What it reads from its standard input.
+        to: The output; a file that is not there yet, or by default the standard output, which is returned.
+
+    Raises:
+        OSError: It cannot be started or fails; the message is its first complaint.
+    """
+    from imageio_ffmpeg import get_ffmpeg_exe
+
+    try:
+        command = [get_ffmpeg_exe(), "-v", "error", "-nostdin", *arguments, str(to)]
+        done = subprocess.run(command, input=content, capture_output=True)
+    except (OSError, RuntimeError) as error:
+        raise OSError(f"ffmpeg cannot be started: {_sentence(error)}") from error
+    if done.returncode:
+        complaint = done.stderr.decode(errors="replace").strip().split("\n")[0].rpartition("] ")[2]
+        raise OSError(f"ffmpeg failed: {complaint[:200] or done.returncode}")
+    return done.stdout
 
 
 def _sentence(error: Exception) -> str:

@@ -13,7 +13,9 @@ from singan_toolkit.bundle import Bundle
 from singan_toolkit.pyramid.walk import Pyramid, walk
 from singan_toolkit.tasks.choose import Candidate, choose
 from singan_toolkit.tasks.manager import Plugins, installed_plugins
-from singan_toolkit.tasks.task import Output, Plan, Task, TaskError
+from singan_toolkit.tasks.retrain import retrained
+from singan_toolkit.tasks.task import Output, Plan, Retraining, Task, TaskError
+from singan_toolkit.training.events import Observer, ignore
 
 BATCH_PIXELS = 500_000
 
@@ -26,6 +28,7 @@ def run(
     scale: int | str | None = None,
     seed: int = 0,
     device: str = "auto",
+    observer: Observer = ignore,
     **options: Any,
 ) -> Output:
     """Run an installed task on a bundle, as ``singan-tk run`` does.
@@ -37,6 +40,7 @@ def run(
             scale, or None for the task's default.
         seed: Of the noise.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
+        observer: Told what happens where the task has a scale trained anew.
         options: The task's options, by the names of the command line with underscores for hyphens; what is not given
             has the command line's default.
 
@@ -47,10 +51,22 @@ def run(
         TaskError: There is no such task or option, a value is wrong, or the options do not fit together.
         PictureError: A picture cannot be used.
         ValueError: The device is not here.
+        TrainingError: A scale that is to be trained anew diverged even with ever smaller steps.
     """
     plugins = installed_plugins()
     found = plugins.task(task)
-    return _Run(plugins, found, bundle, bundle.pyramid(device), seed, complete_options(found, options)).at(scale)
+    output = _Run(plugins, found, bundle, device, seed, observer, complete_options(found, options)).at(scale)
+    if other := _not_trained_for(found, bundle):
+        output = replace(output, notes=[*output.notes, other])
+    return output
+
+
+def _not_trained_for(task: Task, bundle: Bundle) -> str:
+    """A sentence for the user where the bundle was trained otherwise than the task would have it."""
+    trained = bundle.manifest.training.settings
+    if all(trained.get(name) == value for name, value in task.profile.settings.items()):
+        return ""
+    return f"{bundle.name} was not trained with --for {task.name}: {task.profile.why}"
 
 
 def complete_options(task: Task, given: dict[str, Any]) -> dict[str, Any]:
@@ -71,10 +87,18 @@ def complete_options(task: Task, given: dict[str, Any]) -> dict[str, Any]:
 
 class _Run:
     def __init__(
-        self, plugins: Plugins, task: Task, bundle: Bundle, pyramid: Pyramid, seed: int, options: dict[str, Any]
+        self,
+        plugins: Plugins,
+        task: Task,
+        bundle: Bundle,
+        device: str,
+        seed: int,
+        observer: Observer,
+        options: dict[str, Any],
     ) -> None:
-        self.hook, self.task, self.bundle, self.pyramid = plugins.manager.hook, task, bundle, pyramid
-        self.seed, self.options = seed, options
+        self.hook, self.task, self.bundle, self.device = plugins.manager.hook, task, bundle, device
+        self.seed, self.observer, self.options = seed, observer, options
+        self.pyramid = bundle.pyramid(device)
 
     def at(self, scale: int | str | None) -> Output:
         scales = len(self.bundle.geometry.sizes)
@@ -119,12 +143,15 @@ class _Run:
         pixels = max(step.height * step.width for step in plan.route)
         batch = max(1, BATCH_PIXELS // pixels)
         samples = list(plan.samples)
-        return torch.cat(
-            [
-                walk(self.pyramid, plan.route, plan.noise, plan.start, samples[first : first + batch]).cpu()
-                for first in range(0, len(samples), batch)
-            ]
-        )
+        pyramid = self._retrained(plan.retraining) if plan.retraining else self.pyramid
+        walked = [
+            walk(pyramid, plan.route, plan.noise, plan.start, samples[first : first + batch], plan.known).cpu()
+            for first in range(0, len(samples), batch)
+        ]
+        return torch.cat(walked)
+
+    def _retrained(self, retraining: Retraining) -> Pyramid:
+        return retrained(self.bundle, retraining, self.device, self.observer).pyramid(self.device)
 
     def _finish(self, plan: Plan, walked: Tensor | None = None) -> Output:
         output: Output = self.hook.singan_finish(

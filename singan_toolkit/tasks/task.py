@@ -7,19 +7,22 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import click
 
 if TYPE_CHECKING:
+    import numpy as np
     from torch import Tensor
 
     from singan_toolkit.bundle import Bundle
     from singan_toolkit.imaging.pictures import Picture
+    from singan_toolkit.imaging.video import Clip
     from singan_toolkit.pyramid.geometry import Step
     from singan_toolkit.pyramid.noise import NoiseSource
+    from singan_toolkit.pyramid.walk import Known
 
 
 class TaskError(ValueError):
@@ -62,6 +65,24 @@ class Profile:
 
 
 @dataclass(frozen=True)
+class Retraining:
+    """One scale of the bundle, trained anew on changed pictures; the other scales stay.
+
+    The bundle with the new scale is kept beside the bundle's file, so that it is trained once.
+
+    Attributes:
+        scale: Which.
+        change: From what enters the scale while it is trained, (B, 3, H, W) in about -1..1, to what enters it instead.
+        name: What is done, for the kept file's name: ``art.sgb`` is kept as ``art.NAME-SCALE.sgb``. Two changes that
+            differ need names that differ.
+    """
+
+    scale: int
+    change: Callable[[Tensor], Tensor]
+    name: str
+
+
+@dataclass(frozen=True)
 class Plan:
     """A walk through the pyramid, and what is needed to finish its picture.
 
@@ -72,6 +93,8 @@ class Plan:
         samples: Numbers of the pictures to draw.
         given: (1, 3, H, W) in -1..1 of the last step's size: what the user gave. ``--scale auto`` compares with it.
         focus: (H, W) bool: where the change matters; everywhere by default.
+        known: What every step of the walk must leave as it is.
+        retraining: A scale to train anew before the walk.
         material: Whatever :meth:`Task.finish` wants to find again.
     """
 
@@ -81,14 +104,16 @@ class Plan:
     samples: Sequence[int] = (0,)
     given: Tensor | None = None
     focus: Tensor | None = None
+    known: Known | None = None
+    retraining: Retraining | None = None
     material: Any = None
 
 
 @dataclass(frozen=True)
 class Result:
-    """A finished picture and a short label for its file name and its place on a contact sheet."""
+    """A finished picture or clip, and a short label for its file name and its place on a contact sheet."""
 
-    picture: Picture
+    picture: Picture | Clip
     label: str = ""
 
 
@@ -99,6 +124,14 @@ class Output:
     results: Sequence[Result]
     notes: Sequence[str] = ()
 
+    @property
+    def arrays(self) -> list[np.ndarray]:
+        """The bare pixels: (H, W, C) of a picture, (T, H, W, 3) of a clip."""
+        from singan_toolkit.imaging.video import Clip
+
+        pictures = [result.picture for result in self.results]
+        return [picture.frames if isinstance(picture, Clip) else picture.pixels for picture in pictures]
+
 
 class Task(ABC):
     """Base of all tasks. The first line of a task's docstring is its summary on the command line.
@@ -108,12 +141,14 @@ class Task(ABC):
         options: Click options; their names, types and defaults are those of the command line and of Python.
         injection: Where a picture enters, which gives the task the option ``--scale``; None where none does.
         profile: What ``train --for`` this task changes, if anything.
+        makes: Pictures or clips, so that a file's ending can be checked before the work.
     """
 
     name: ClassVar[str]
     options: ClassVar[Sequence[click.Option]] = ()
     injection: ClassVar[Injection | None] = None
     profile: ClassVar[Profile] = Profile()
+    makes: ClassVar[Literal["pictures", "clips"]] = "pictures"
 
     @abstractmethod
     def plan(self, bundle: Bundle, *, scale: int, seed: int, **options: Any) -> Plan:

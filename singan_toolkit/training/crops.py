@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -22,7 +22,7 @@ class ScaleData:
     Attributes:
         real: (1, 3, H, W) in -1..1.
         samples: (P, 3, H, W): samples of the scales below, brought to this size; zeros (P = 1) at scale 0.
-        fresh: Draws that many new samples, each to be used once; without it ``samples`` are used over and over.
+        fresh: Draws the samples of these numbers, each to be used once; without it ``samples`` are used over and over.
         reconstruction_base: (1, 3, H, W): the reconstruction of the scales below; zeros at scale 0.
         reconstruction_noise: z* at scale 0, zeros above: (1, 3, H, W), or (1, 3, H + 10, W + 10) with noise padding.
         noise_amplitude: sigma_n.
@@ -31,7 +31,7 @@ class ScaleData:
 
     real: Tensor
     samples: Tensor
-    fresh: Callable[[int], Tensor] | None
+    fresh: Callable[[Sequence[int]], Tensor] | None
     reconstruction_base: Tensor
     reconstruction_noise: Tensor
     noise_amplitude: float
@@ -77,7 +77,7 @@ class Cropper:
         self.height, self.width = (min(crop, height), min(crop, width)) if crop else (height, width)
         self._whole = (self.height, self.width) == (height, width)
         self._samples = pad(data.samples)
-        self._used = len(data.samples)
+        self._used, self._drawn = len(data.samples), 0
         self._noisy = with_noise(
             torch.zeros_like(data.real[:, :1]), torch.ones_like(data.reconstruction_noise[:, :1]), 1
         )
@@ -108,7 +108,8 @@ class Cropper:
         if self.data.fresh is None:
             return torch.randint(len(self._samples), (self.batch,), generator=self.random, device=device)
         if self._used + self.batch > len(self._samples):
-            self._samples, self._used = pad(self.data.fresh(max(FRESH, self.batch))), 0
+            numbers = range(self._drawn, self._drawn + max(FRESH, self.batch))
+            self._samples, self._used, self._drawn = pad(self.data.fresh(numbers)), 0, numbers.stop
         self._used += self.batch
         return torch.arange(self._used - self.batch, self._used, device=device)
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import replace
-from itertools import count, islice
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -70,6 +69,37 @@ def train_pyramid(
     return _Training(real.to(pick_device(device)), geometry, settings, seed, observer).run()
 
 
+def retrain_pyramid(
+    pyramid: Pyramid,
+    real: Tensor,
+    settings: Settings,
+    scale: int,
+    change: Callable[[Tensor], Tensor],
+    seed: int = 0,
+    observer: Observer = ignore,
+) -> Pyramid:
+    """Train one scale of a pyramid anew, with pictures from the scales below that are changed before they enter it.
+
+    Args:
+        pyramid: A trained pyramid; left as it is. It is trained on its device.
+        real: (1, 3, H, W) in -1..1, of the size of the finest scale: the training picture.
+        settings: How to train.
+        scale: Which scale; not 0.
+        change: From (B, 3, H, W) in about -1..1 to the same.
+        seed: The same seed gives the same pyramid on the same machine with the same versions.
+        observer: Told what happens.
+
+    Returns:
+        A pyramid with the new scale, on the CPU.
+
+    Raises:
+        TrainingError: The scale diverged even with ever smaller steps.
+    """
+    return _Training(real.to(pyramid.device), pyramid.geometry, settings, seed, observer).run_one(
+        pyramid, scale, change
+    )
+
+
 class _Training:
     def __init__(self, real: Tensor, geometry: Geometry, settings: Settings, seed: int, observer: Observer) -> None:
         self.geometry, self.settings, self.seed, self.observer = geometry, settings, seed, observer
@@ -88,50 +118,68 @@ class _Training:
         self.reconstruction = torch.zeros_like(self.samples)
 
     def run(self) -> Pyramid:
-        self.observer(
-            TrainingStarted(self.geometry.sizes, self.iterations, str(self.device), str(self.dtype).split(".")[1])
-        )
+        self._tell_start()
         previous: ScaleTraining | None = None
         for n in range(len(self.geometry.sizes)):
-            started = time.monotonic()
-            data = self._data(n)
-            self.observer(ScaleStarted(n, data.noise_amplitude))
-            previous = self._train_scale(n, data, previous)
-            self.scales.append(Scale(fold(previous.generator), data.noise_amplitude))
-            self._advance(n, data)
-            self.observer(ScaleFinished(n, time.monotonic() - started, _rmse(self.reconstruction, data.real)))
+            previous = self._one(n, self._data(n), previous)
         return Pyramid(self.geometry, tuple(self.scales), self.z_star).to("cpu")
 
-    def _data(self, n: int) -> ScaleData:
+    def run_one(self, pyramid: Pyramid, n: int, change: Callable[[Tensor], Tensor]) -> Pyramid:
+        """Train scale ``n`` of a pyramid anew."""
+        self.iterations = tuple(count if scale == n else 0 for scale, count in enumerate(self.iterations))
+        self.clock = _Clock(self.geometry, self.settings, self.iterations)
+        self.z_star = pyramid.z_star
+        self._tell_start()
+        for below in range(n):
+            data = self._data(below)
+            self.scales.append(pyramid.scales[below])
+            self._advance(below, data)
+        self._one(n, self._data(n, change), previous=None)
+        scales = (*self.scales, *pyramid.scales[n + 1 :])
+        return Pyramid(self.geometry, scales, self.z_star).to("cpu")
+
+    def _tell_start(self) -> None:
+        precision = str(self.dtype).split(".")[1]
+        self.observer(TrainingStarted(self.geometry.sizes, self.iterations, str(self.device), precision))
+
+    def _one(self, n: int, data: ScaleData, previous: ScaleTraining | None) -> ScaleTraining:
+        started = time.monotonic()
+        self.observer(ScaleStarted(n, data.noise_amplitude))
+        training = self._train_scale(n, data, previous)
+        self.scales.append(Scale(fold(training.generator), data.noise_amplitude))
+        self._advance(n, data)
+        self.observer(ScaleFinished(n, time.monotonic() - started, _rmse(self.reconstruction, data.real)))
+        return training
+
+    def _data(self, n: int, change: Callable[[Tensor], Tensor] = lambda picture: picture) -> ScaleData:
         size = self.geometry.sizes[n]
         real = resize(self.finest, size)
         zeros = torch.zeros_like(real)
         if n == 0:
             noise = self.z_star.expand(1, PICTURE_CHANNELS, -1, -1)
             return ScaleData(real, zeros, None, zeros, noise, noise_amplitude=1.0, grey_noise=True)
-        base = resize(self.reconstruction, size)
+        base = change(resize(self.reconstruction, size))
         # Section 2.2: sigma_n is proportional to the RMSE between the upsampled reconstruction and the real scale.
         amplitude = self.settings.noise_amplitude * _rmse(base, real)
-        pool = resize(self.samples, size)
+        pool = change(resize(self.samples, size))
         silence = torch.zeros((1, PICTURE_CHANNELS, *self._noise_size(n)), device=self.device)
-        return ScaleData(real, pool, None, base, silence, amplitude, grey_noise=False)
+        return ScaleData(real, pool, self._fresh(n, change), base, silence, amplitude, grey_noise=False)
 
     def _noise_size(self, n: int) -> Size:
         height, width = self.geometry.sizes[n]
         return height + 2 * self.margin, width + 2 * self.margin
 
-    def _with_fresh_samples(self, n: int, data: ScaleData) -> ScaleData:
-        """Without a pool, let the scale draw new samples of the scales below, brought to its size."""
-        if n == 0 or self.settings.pool_pixels:
-            return data
+    def _fresh(self, n: int, change: Callable[[Tensor], Tensor]) -> Callable[[Sequence[int]], Tensor] | None:
+        """Without a pool, what draws new samples of the scales below and brings them to this scale's size."""
+        if self.settings.pool_pixels:
+            return None
         below = Pyramid(self.geometry, tuple(self.scales), self.z_star)
-        noise, drawn = Gaussian(self._seed("samples", n)), count()
+        route, noise = self.geometry.route()[:n], Gaussian(self._seed("samples", n))
 
-        def draw(number: int) -> Tensor:
-            samples = walk(below, self.geometry.route()[:n], noise, samples=list(islice(drawn, number)))
-            return resize(samples, self.geometry.sizes[n])
+        def draw(numbers: Sequence[int]) -> Tensor:
+            return change(resize(walk(below, route, noise, samples=numbers), self.geometry.sizes[n]))
 
-        return replace(data, fresh=draw)
+        return draw
 
     def _seed(self, use: str, *place: int) -> int:
         """A seed of its own for each use, so that no two draw the same numbers."""
@@ -150,7 +198,7 @@ class _Training:
             training = ScaleTraining(
                 self.settings,
                 channels,
-                self._with_fresh_samples(n, data),
+                data,
                 self.iterations[n],
                 learning_rate,
                 self.dtype,

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from pathlib import Path
+
+from torch import Tensor
 
 from singan_toolkit.bundle import Bundle, training_record
 from singan_toolkit.imaging.pictures import Picture, PictureError
@@ -11,7 +14,7 @@ from singan_toolkit.imaging.tensors import to_bytes, to_tensor
 from singan_toolkit.pyramid.geometry import Geometry
 from singan_toolkit.pyramid.resample import resize
 from singan_toolkit.training.events import Event, Observer, TrainingStarted, ignore
-from singan_toolkit.training.loop import train_pyramid
+from singan_toolkit.training.loop import retrain_pyramid, train_pyramid
 from singan_toolkit.training.settings import Settings
 
 
@@ -70,3 +73,35 @@ def train_bundle(
         seconds=round(time.monotonic() - started, 3),
     )
     return Bundle.of_pyramid(pyramid, to_bytes(real[0]), record, name=Path(picture.name).stem)
+
+
+def retrain_scale(
+    bundle: Bundle, scale: int, change: Callable[[Tensor], Tensor], device: str = "auto", observer: Observer = ignore
+) -> Bundle:
+    """A bundle with one scale trained anew, with the bundle's own settings and seed, on changed pictures.
+
+    Args:
+        bundle: What was trained.
+        scale: Which scale; not 0, which no picture enters.
+        change: From the pictures that come from the scales below, (B, 3, H, W) in about -1..1, to those that the scale
+            is trained to start from.
+        device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
+        observer: Told what happens.
+
+    Raises:
+        TrainingError: The scale diverged even with ever smaller steps.
+    """
+    started = time.monotonic()
+    record = bundle.manifest.training
+    pyramid = retrain_pyramid(
+        bundle.pyramid(device),
+        to_tensor(bundle.picture),
+        Settings.model_validate(record.settings),
+        scale,
+        change,
+        record.seed,
+        observer,
+    )
+    seconds = round(time.monotonic() - started, 3)
+    new = record.model_copy(update=dict(parent=bundle.manifest.digest, seconds=seconds))
+    return Bundle.of_pyramid(pyramid, bundle.picture, new, name=bundle.name)

@@ -1,0 +1,36 @@
+"""Training one scale of a bundle anew, as a plan may ask for, and keeping it beside the bundle."""
+
+from __future__ import annotations
+
+from singan_toolkit.bundle import Bundle, BundleError
+from singan_toolkit.tasks.task import Retraining
+from singan_toolkit.training.events import Observer, ignore
+from singan_toolkit.training.train import retrain_scale
+
+
+def retrained(bundle: Bundle, retraining: Retraining, device: str = "auto", observer: Observer = ignore) -> Bundle:
+    """The bundle with one scale trained anew; taken from beside the bundle's file where it was done before.
+
+    Args:
+        bundle: What was trained. One that has no file is trained anew each time.
+        retraining: Which scale, and on what.
+        device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
+        observer: Told what happens.
+
+    Raises:
+        TrainingError: The scale diverged even with ever smaller steps.
+        OSError: It cannot be kept beside the bundle.
+    """
+    if bundle.path is None:
+        return retrain_scale(bundle, retraining.scale, retraining.change, device, observer)
+    path = bundle.path.with_suffix(f".{retraining.name}-{retraining.scale}.sgb")
+    if path.exists():
+        kept = Bundle.load(path)
+        if kept.manifest.training.parent != bundle.manifest.digest:
+            raise BundleError(
+                f"{path} was made from another bundle than {bundle.path} as it is now: delete it to train it anew"
+            )
+        return kept
+    new = retrain_scale(bundle, retraining.scale, retraining.change, device, observer)
+    new.save(path)
+    return new

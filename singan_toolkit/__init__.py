@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from singan_toolkit.imaging.pictures import Picture, PictureError
     from singan_toolkit.tasks.hooks import hookimpl
     from singan_toolkit.tasks.runner import run
-    from singan_toolkit.tasks.task import Injection, Output, Plan, Profile, Result, Task, TaskError
+    from singan_toolkit.tasks.task import Injection, Output, Plan, Profile, Result, Retraining, Task, TaskError
     from singan_toolkit.tasks.train import train
 
     load = Bundle.load
@@ -34,6 +34,7 @@ __all__ = [
     "Plan",
     "Profile",
     "Result",
+    "Retraining",
     "Task",
     "TaskError",
     "hookimpl",
@@ -47,7 +48,7 @@ _ROOMS = {
     "imaging.pictures": ("Picture", "PictureError"),
     "tasks.hooks": ("hookimpl",),
     "tasks.runner": ("run",),
-    "tasks.task": ("Injection", "Output", "Plan", "Profile", "Result", "Task", "TaskError"),
+    "tasks.task": ("Injection", "Output", "Plan", "Profile", "Result", "Retraining", "Task", "TaskError"),
     "tasks.train": ("train",),
 }
 _ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}

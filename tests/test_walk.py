@@ -15,10 +15,11 @@ from torch.nn import functional as F
 
 import singan_toolkit as st
 from singan_toolkit.pyramid import walk as walk_module
+from singan_toolkit.pyramid.constraints import Known
 from singan_toolkit.pyramid.geometry import Step
 from singan_toolkit.pyramid.noise import Gaussian, Reconstruction, SwitchAt
 from singan_toolkit.pyramid.resample import resize
-from singan_toolkit.pyramid.walk import Known, Pyramid, reconstruct, walk
+from singan_toolkit.pyramid.walk import Pyramid, reconstruct, walk
 
 
 @pytest.fixture(scope="module")
@@ -316,7 +317,7 @@ def test_what_is_known_is_in_the_result_and_the_rest_is_drawn(pyramid: Pyramid) 
     picture = normal(1, 3, height, width) / 3
     where = torch.ones(height, width, dtype=torch.bool)
     where[10:20, 8:25] = False
-    walked = walk(pyramid, pyramid.geometry.route(), Gaussian(0), samples=range(3), known=Known(picture, where))
+    walked = walk(pyramid, pyramid.geometry.route(), Gaussian(0), samples=range(3), constraint=Known(picture, where))
     assert torch.equal(walked[..., where], picture[..., where].expand(3, -1, -1))
     assert (walked[..., ~where] != picture[..., ~where]).float().mean() > 0.99
 
@@ -326,7 +327,7 @@ def test_a_coarse_pixel_is_known_only_where_all_of_it_is() -> None:
     where = torch.ones(8, 8, dtype=torch.bool)
     where[3, 3] = False
     picture[..., 3, 3] = 1
-    laid = Known(picture, where).lay_over(torch.full((1, 3, 4, 4), 0.5))
+    laid = Known(picture, where)(torch.full((1, 3, 4, 4), 0.5))
     assert torch.equal(laid[0, :, 1, 1], torch.full((3,), 0.5))
     assert_same(laid[0, :, 3, 3], torch.full((3,), -1.0), 0.02)
     assert laid.max() == 0.5, "what is unknown does not shine through"

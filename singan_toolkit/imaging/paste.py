@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 
 import numpy as np
 from skimage.transform import resize as resize_array
+from skimage.transform import rotate as rotate_array
 
 from singan_toolkit.imaging.pictures import Picture, PictureError
 
@@ -21,6 +23,7 @@ _NAMES = {
     "bottom-left": (0.0, 1.0),
     "bottom-right": (1.0, 1.0),
 }
+_FLIPS = {"": (), "horizontal": (1,), "vertical": (0,), "both": (0, 1)}
 _TOO_LARGE = 1 / 3
 
 
@@ -40,7 +43,13 @@ class Pasted:
 
 
 def paste(
-    background: Picture, cutout: Picture, mask: np.ndarray | None = None, at: str = "center", size: str = ""
+    background: Picture,
+    cutout: Picture,
+    mask: np.ndarray | None = None,
+    at: str = "center",
+    size: str = "",
+    rotate: float = 0,
+    flip: str = "",
 ) -> Pasted:
     """Lay a cut-out on a background.
 
@@ -53,11 +62,18 @@ def paste(
             left, 100%,100% bottom right).
         size: ``WxH`` in pixels, ``N`` pixels on the longer side, or ``N%`` of the background's shorter side. By default
             the cut-out's own size, or a third of the background where it does not fit.
+        rotate: Degrees, counter-clockwise, by which the object of that size is turned about the center of its box. The
+            box grows to hold it, and is what ``at`` places. Multiples of 90 are exact.
+        flip: ``horizontal``, which swaps left and right, ``vertical`` or ``both``; done before all else.
 
     Raises:
         PictureError: The cut-out has neither alpha nor mask, or lies outside the background.
-        ValueError: ``at`` or ``size`` cannot be understood.
+        ValueError: ``at``, ``size``, ``rotate`` or ``flip`` cannot be understood.
     """
+    if flip not in _FLIPS:
+        raise ValueError(f"flip {flip!r} is none of {', '.join(filter(None, _FLIPS))}")
+    if not math.isfinite(rotate):
+        raise ValueError(f"rotate {rotate} is no number of degrees")
     alpha = cutout.alpha if mask is None else mask.astype(np.float32)
     if alpha is None or alpha.min() == 1:
         raise PictureError(
@@ -68,22 +84,26 @@ def paste(
     if not len(rows):
         raise PictureError(f"{cutout.name} is fully transparent: there is nothing to paste")
     box = slice(rows.min(), rows.max() + 1), slice(columns.min(), columns.max() + 1)
-    rgb, alpha = cutout.rgb[box], alpha[box]
-    wanted, note = _size(size, alpha.shape, background.size, cutout.name)
-    if wanted != alpha.shape:
-        weighted = resize_array(rgb * alpha[..., None], wanted, order=1, anti_aliasing=True)
-        alpha = resize_array(alpha, wanted, order=1, anti_aliasing=True)
-        rgb = weighted / np.maximum(alpha[..., None], 1e-6)
-    top, left = _corner(at, wanted, background.size)
+    # Premultiplied, lest the colours of transparent pixels bleed into the object.
+    layers = np.flip(np.dstack([cutout.rgb * alpha[..., None], alpha])[box], _FLIPS[flip])
+    wanted, note = _size(size, layers.shape[:2], background.size, cutout.name)
+    if wanted != layers.shape[:2]:
+        layers = resize_array(layers, wanted, order=1, anti_aliasing=True)
+    turns, rest = divmod(rotate, 90)
+    layers = np.rot90(layers, int(turns % 4))
+    if rest:
+        layers = rotate_array(layers, rest, resize=True)
+    high, wide = layers.shape[:2]
+    top, left = _corner(at, (high, wide), background.size)
     height, width = background.size
-    inside = slice(max(top, 0), min(top + wanted[0], height)), slice(max(left, 0), min(left + wanted[1], width))
+    inside = slice(max(top, 0), min(top + high, height)), slice(max(left, 0), min(left + wide, width))
     if inside[0].start >= inside[0].stop or inside[1].start >= inside[1].stop:
         raise PictureError(f"at {at} {cutout.name} lies outside {background.name}, which is {width}x{height} pixels")
     part = slice(inside[0].start - top, inside[0].stop - top), slice(inside[1].start - left, inside[1].stop - left)
     laid = np.zeros(background.size, np.float32)
-    laid[inside] = alpha[part]
+    laid[inside] = layers[part][..., 3]
     color = background.rgb
-    color[inside] += (rgb[part] - color[inside]) * alpha[part][..., None]
+    color[inside] += layers[part][..., :3] - color[inside] * layers[part][..., 3:]
     if not laid.any():
         raise PictureError(f"at {at} all but transparent parts of {cutout.name} lie outside {background.name}")
     return Pasted(background.with_rgb(color, laid > 0), laid >= 0.5 * min(laid.max(), 1), note)

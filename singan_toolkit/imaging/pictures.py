@@ -66,6 +66,10 @@ class Picture:
             return None
         return self.pixels[..., -1].astype(np.float32) / self.white
 
+    def blank(self, size: tuple[int, int]) -> Picture:
+        """A black picture of (height, width) ``size`` in this one's depth and greyness, without alpha."""
+        return replace(self, pixels=np.zeros((*size, 1 if self.grey else 3), self.pixels.dtype))
+
     def with_rgb(self, rgb: np.ndarray, where: np.ndarray | None = None) -> Picture:
         """This picture with other colours, in its own depth, greyness and alpha.
 

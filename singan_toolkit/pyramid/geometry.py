@@ -122,6 +122,26 @@ class Geometry:
             raise ValueError(f"there is no scale {first}: this pyramid has scales 0 to {len(self.sizes) - 1}")
         return tuple(Step(n, *self.size_at(n, finest)) for n in range(first, len(self.sizes)))
 
+    def upward(self, size: Size, wanted: Size) -> tuple[Step, ...]:
+        """Steps beyond the finest scale: its generator again and again, growing by about the factor each time.
+
+        Paper section 4.1: what the finest scale adds to the one below is taken to be what the next would add.
+
+        Args:
+            size: (height, width) to start from.
+            wanted: (height, width) to end at; no steps lead to a size that is no larger.
+        """
+        growth = math.sqrt(math.prod(wanted) / math.prod(size))
+        number = max(1, round(math.log(growth) / math.log(self.factor))) if growth > 1 else 0
+        return tuple(
+            Step(
+                len(self.sizes) - 1,
+                round(size[0] * (wanted[0] / size[0]) ** (n / number)),
+                round(size[1] * (wanted[1] / size[1]) ** (n / number)),
+            )
+            for n in range(1, number + 1)
+        )
+
 
 def _ceil(value: float) -> int:
     """Round up, but not over rounding noise: 25.000000000000004 is 25."""

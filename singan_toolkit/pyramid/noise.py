@@ -7,7 +7,7 @@ drawn in, nor on the device: noise is drawn on the CPU and then moved.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
@@ -75,6 +75,63 @@ class Reconstruction:
         if tuple(self.z_star.shape[-2:]) != size[-2:]:
             raise ValueError("z* reconstructs the training picture at its own size only")
         return self.z_star.cpu().expand(size)
+
+
+@dataclass(frozen=True)
+class Silence:
+    """No noise at all."""
+
+    def __call__(self, place: int, step: Step, samples: Sequence[int]) -> Tensor:
+        return torch.zeros((len(samples), PICTURE_CHANNELS, step.height, step.width))
+
+
+@dataclass(frozen=True, eq=False)
+class RandomWalk:
+    """A random walk in noise space around the reconstruction noise; sample i is frame i (supplementary, animation).
+
+    z_{t+1} = alpha z* + (1 - alpha) (z_t + beta (z_t - z_{t-1}) + (1 - beta) u_t), u_t white. The deviation from z*
+    then follows a linear recurrence. A walk that loops is that recurrence driven by noise that repeats after the last
+    frame: it is solved in the frequency domain, so the last frame leads to the first as any frame does to the next.
+
+    Attributes:
+        z_star: (1, 1, h, w), h and w those of the noise of scale 0.
+        frames: Length of the walk.
+        loops: Whether it ends where it began. One that does not starts at z*, at the picture itself.
+        alpha: In 0..1, how strongly the walk is drawn back to z*.
+        beta: In 0..1, how much of its speed it keeps.
+        seed: Of u.
+    """
+
+    z_star: Tensor
+    frames: int
+    loops: bool
+    alpha: float
+    beta: float
+    seed: int
+    _walked: dict[int, Tensor] = field(default_factory=dict)
+
+    def __call__(self, place: int, step: Step, samples: Sequence[int]) -> Tensor:
+        center = Reconstruction(self.z_star)(place, step, samples)
+        if place not in self._walked:
+            self._walked[place] = self._deviations(place, step)
+        return center + self._walked[place][list(samples)]
+
+    def _deviations(self, place: int, step: Step) -> Tensor:
+        """(frames, 1 or 3, height, width)."""
+        drawn = Gaussian(self.seed)(place, step, range(self.frames))
+        drawn = drawn[:, :1] if step.scale == 0 else drawn
+        drag = 1 - self.alpha
+        if self.loops:
+            turn = torch.exp(2j * torch.pi * torch.arange(self.frames // 2 + 1) / self.frames)[:, None, None, None]
+            response = drag * (1 - self.beta) / (turn - drag * (1 + self.beta - self.beta / turn))
+            walked: Tensor = torch.fft.irfft(torch.fft.rfft(drawn, dim=0) * response, n=self.frames, dim=0)
+            return walked
+        here = before = torch.zeros_like(drawn[0])
+        path = []
+        for push in drawn:
+            path.append(here)
+            here, before = drag * (here + self.beta * (here - before) + (1 - self.beta) * push), here
+        return torch.stack(path)
 
 
 @dataclass(frozen=True)

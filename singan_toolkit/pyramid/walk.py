@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from singan_toolkit.pyramid.architecture import MARGIN, PICTURE_CHANNELS
+from singan_toolkit.pyramid.constraints import Constraint
 from singan_toolkit.pyramid.geometry import Geometry, Step
 from singan_toolkit.pyramid.networks import Generator, with_noise
 from singan_toolkit.pyramid.noise import NoiseSource, Reconstruction
@@ -17,25 +18,6 @@ from singan_toolkit.pyramid.resample import resize
 
 STRIP_PIXELS = 1 << 19
 """Pixels of a batch that go through a generator at once."""
-
-
-@dataclass(frozen=True)
-class Known:
-    """What a walk must not change: after every step, what is known is laid over the picture.
-
-    Attributes:
-        picture: (1, 3, H, W) in -1..1.
-        where: (H, W), bool. A coarse pixel is known where all that it is made of is, to a hundredth.
-    """
-
-    picture: Tensor
-    where: Tensor
-
-    def lay_over(self, picture: Tensor) -> Tensor:
-        """The picture, (B, 3, h, w), with what is known in its place."""
-        size = (picture.shape[-2], picture.shape[-1])
-        unknown = resize((~self.where).float()[None, None], size).to(picture.device).abs() > 0.01
-        return torch.where(unknown, picture, resize(self.picture, size).to(picture.device))
 
 
 @dataclass(frozen=True)
@@ -111,7 +93,7 @@ def walk(
     noise: NoiseSource,
     start: Tensor | None = None,
     samples: Sequence[int] = (0,),
-    known: Known | None = None,
+    constraint: Constraint | None = None,
 ) -> Tensor:
     """Take a picture along a route through the pyramid.
 
@@ -121,7 +103,7 @@ def walk(
         noise: Where each step's noise comes from.
         start: (1 or B, 3, h, w) in -1..1, any size, on any device: what enters at the first step. Zeros by default.
         samples: Numbers of the samples to draw, B of them, as one batch.
-        known: What every step must leave as it is.
+        constraint: What every step must keep; see :mod:`singan_toolkit.pyramid.constraints`.
 
     Returns:
         (B, 3, H, W) in about -1..1, on the pyramid's device; H and W are the last step's. The same samples give the
@@ -150,8 +132,8 @@ def walk(
         picture = resize(picture, (step.height, step.width))
         noised = replace(step, height=step.height + 2 * margin, width=step.width + 2 * margin)
         picture = apply_scale(pyramid.scales[step.scale], picture, noise(place, noised, samples).to(device))
-        if known:
-            picture = known.lay_over(picture)
+        if constraint:
+            picture = constraint(picture)
     return picture
 
 

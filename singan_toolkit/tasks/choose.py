@@ -1,13 +1,15 @@
 """Choosing the injection scale: the one that gains most likeness to the training picture for what it changes.
 
 Coarse scales redraw freely, so their results look like the training picture but leave what the user gave; fine scales
-keep it and change nothing. Two measures, both in the focus that the plan names, stand against each other:
+keep it and change nothing. Likeness stands against drift: how far the structure of the result, blurred, lies from the
+structure of what was given. Likeness is measured in one of two ways:
 
-- gain: how much nearer the patches of the result lie to their nearest patches in the training picture than those of
-  what was given do;
-- drift: how far the structure of the result lies from the structure of what was given.
+- where the plan names a focus, by the patches in it: how near they lie to their nearest patches in the training
+  picture. What is wrong with a pasted object or an edit is that it holds patches that the picture does not;
+- where the whole picture is redrawn, by the statistics of its textures. Every patch of a flat painting lies near to
+  some smooth patch; what is wrong is that all of them are flat.
 
-The scale with the largest gain for its drift is chosen. docs/architecture.md tells what else was tried.
+docs/architecture.md tells what else was tried.
 """
 
 from __future__ import annotations
@@ -18,15 +20,21 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from scipy.linalg import sqrtm
 from torch import Tensor
 from torch.nn import functional as F
 
 from singan_toolkit.imaging.tensors import to_tensor
+from singan_toolkit.pyramid.resample import resize
 from singan_toolkit.tasks.task import Plan
 
 PATCH = 7
 STRUCTURE = 4
 """Deviation of the blur that leaves structure only, in pixels of the finest scale."""
+FILTERS = 48
+RIDGE = 1e-9
+DRIFT = 15.0
+"""What a drift of 1 costs, in e-folds of the texture distance."""
 MAX_QUERIES = 1500
 MAX_REFERENCES = 12_000
 
@@ -48,17 +56,67 @@ def choose(candidates: Sequence[Candidate], training_picture: np.ndarray) -> tup
         training_picture: (H, W, 3), uint8.
     """
     real = to_tensor(training_picture)
-    first = candidates[0].plan
-    assert first.given is not None
-    before = _misfit(first.given, real, first.focus)
-    worth = [(before - _misfit(one.walked, real, one.plan.focus)) / max(_drift(one), 1e-3) for one in candidates]
+    worth = (_worth_of_whole if candidates[0].plan.focus is None else _worth_in_focus)(candidates, real)
     best = max(range(len(candidates)), key=worth.__getitem__)
     values = ", ".join(f"{one.scale}: {value:.2f}" for one, value in zip(candidates, worth, strict=True))
     why = (
-        f"chose scale {candidates[best].scale}, which gains most likeness to the training picture's patches "
+        f"chose scale {candidates[best].scale}, which gains most likeness to the training picture "
         f"for what it changes in what was given ({values})"
     )
     return candidates[best], why
+
+
+def _worth_in_focus(candidates: Sequence[Candidate], real: Tensor) -> list[float]:
+    """Gain of likeness for each drift."""
+    first = candidates[0].plan
+    assert first.given is not None
+    before = _misfit(first.given, real, first.focus)
+    return [(before - _misfit(one.walked, real, one.plan.focus)) / max(_drift(one), 1e-3) for one in candidates]
+
+
+def _worth_of_whole(candidates: Sequence[Candidate], real: Tensor) -> list[float]:
+    """Order of magnitude of the gain, less the drift."""
+    given = candidates[0].plan.given
+    assert given is not None
+    before = texture_distance(given, real)
+    return [math.log(before / texture_distance(one.walked, real)) - DRIFT * _drift(one) for one in candidates]
+
+
+def texture_distance(picture: Tensor, real: Tensor) -> float:
+    """Frechet distance between the texture energies of two pictures, as a share of the real one's variance.
+
+    A texture is seen as the local mean amplitude of the responses to random filters, at two resolutions (the energies
+    of Malik and Perona 1990); Gaussians are fitted to them over the picture, as the SIFID fits them to deep features
+    (paper section 3.2).
+
+    Args:
+        picture: (1, 3, H, W) in about -1..1, at least 32 pixels wide and high.
+        real: The same, of any size.
+
+    Returns:
+        From 0 for the same picture to some units for one without texture.
+    """
+    distances = []
+    for theirs, ours in zip(_texture(real), _texture(picture), strict=True):
+        spread, own = np.cov(theirs, rowvar=False), np.cov(ours, rowvar=False)
+        shift = theirs.mean(0) - ours.mean(0)
+        root = sqrtm((spread + RIDGE * np.eye(len(own))) @ (own + RIDGE * np.eye(len(own)))).real
+        distances.append((shift @ shift + np.trace(spread + own - 2 * root)) / np.trace(spread))
+    return max(float(np.mean(distances)), 1e-6)
+
+
+def _texture(picture: Tensor) -> list[np.ndarray]:
+    random = torch.Generator().manual_seed(0)
+    filters = torch.randn((FILTERS, 3, PATCH, PATCH), generator=random)
+    filters -= filters.mean((2, 3), keepdim=True)
+    filters /= filters.flatten(1).norm(dim=1)[:, None, None, None]
+    picture = picture.clamp(-1, 1)
+    energies = []
+    for _ in range(2):
+        amplitude = F.avg_pool2d(F.conv2d(picture, filters).abs(), 5, 2)
+        energies.append(amplitude[0].flatten(1).T.double().numpy())
+        picture = resize(picture, (picture.shape[-2] // 2, picture.shape[-1] // 2))
+    return energies
 
 
 def _misfit(picture: Tensor, real: Tensor, focus: Tensor | None) -> float:

@@ -72,12 +72,20 @@ def _not_trained_for(task: Task, bundle: Bundle) -> str:
 def complete_options(task: Task, given: dict[str, Any]) -> dict[str, Any]:
     """A task's options with the types and defaults of the command line.
 
+    What may be given several times there is a list or a tuple here, or a single value.
+
     Raises:
         TaskError: An option is not the task's, is missing or has a wrong value.
     """
     names = [str(option.name) for option in task.options]
     if unknown := given.keys() - set(names):
         raise TaskError(f"{task.name} has no option {min(unknown)!r}; it has {', '.join(names) or 'none'}")
+    repeatable = {option.name for option in task.options if option.multiple}
+    given = {
+        name: (value,) if name in repeatable and not isinstance(value, (list, tuple)) else value
+        for name, value in given.items()
+        if value is not None
+    }
     try:
         command = click.Command(task.name, params=list(task.options))
         return command.make_context(task.name, [], default_map=given).params
@@ -145,7 +153,7 @@ class _Run:
         samples = list(plan.samples)
         pyramid = self._retrained(plan.retraining) if plan.retraining else self.pyramid
         walked = [
-            walk(pyramid, plan.route, plan.noise, plan.start, samples[first : first + batch], plan.known).cpu()
+            walk(pyramid, plan.route, plan.noise, plan.start, samples[first : first + batch], plan.constraint).cpu()
             for first in range(0, len(samples), batch)
         ]
         return torch.cat(walked)

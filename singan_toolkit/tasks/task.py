@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from singan_toolkit.bundle import Bundle
     from singan_toolkit.imaging.pictures import Picture
     from singan_toolkit.imaging.video import Clip
+    from singan_toolkit.pyramid.constraints import Constraint
     from singan_toolkit.pyramid.geometry import Step
     from singan_toolkit.pyramid.noise import NoiseSource
-    from singan_toolkit.pyramid.walk import Known
 
 
 class TaskError(ValueError):
@@ -93,7 +93,7 @@ class Plan:
         samples: Numbers of the pictures to draw.
         given: (1, 3, H, W) in -1..1 of the last step's size: what the user gave. ``--scale auto`` compares with it.
         focus: (H, W) bool: where the change matters; everywhere by default.
-        known: What every step of the walk must leave as it is.
+        constraint: What every step of the walk must keep; see :mod:`singan_toolkit.pyramid.constraints`.
         retraining: A scale to train anew before the walk.
         material: Whatever :meth:`Task.finish` wants to find again.
     """
@@ -104,7 +104,7 @@ class Plan:
     samples: Sequence[int] = (0,)
     given: Tensor | None = None
     focus: Tensor | None = None
-    known: Known | None = None
+    constraint: Constraint | None = None
     retraining: Retraining | None = None
     material: Any = None
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class TrainingStarted:
-    """Before the first scale. ``sizes`` are (height, width), coarsest first; ``iterations`` one number a scale, 0 if kept."""
+    """Before the first scale. ``sizes`` are (height, width), coarsest first; ``iterations`` one a scale, 0 if kept."""
 
     sizes: tuple[tuple[int, int], ...]
     iterations: tuple[int, ...]

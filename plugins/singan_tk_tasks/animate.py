@@ -1,0 +1,88 @@
+"""Animation: the still picture moves (paper section 4.5 and supplementary material)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from singan_toolkit import Output, Plan, Profile, Result, Task, TaskError, hookimpl
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from singan_toolkit import Bundle
+
+
+class Animate(Task):
+    """Make a short clip of the training picture, by a random walk in noise space around it.
+
+    What moves is what the coarser scales may vary: flames, clouds, water, foliage. A higher start scale moves finer
+    things only. The clip closes seamlessly unless --once is given, which starts it at the picture itself.
+    """
+
+    name = "animate"
+    makes = "clips"
+    profile = Profile(
+        {"noise_padding": "noise"}, "the picture's sides move less than its middle; train with --for animate"
+    )
+    options = (
+        click.Option(["--frames"], type=click.IntRange(2, 2000), default=60, show_default=True, help="Frames to make."),
+        click.Option(["--fps"], type=click.FloatRange(1, 60), default=12, show_default=True, help="Frames per second."),
+        click.Option(
+            ["--loop/--once"], default=True, show_default=True, help="Whether the end leads to the beginning."
+        ),
+        click.Option(
+            ["--start-scale"],
+            type=click.IntRange(0),
+            default=0,
+            show_default=True,
+            help="Nothing moves below this scale: 0 moves the layout too, 3 only detail.",
+        ),
+        click.Option(
+            ["--alpha"],
+            type=click.FloatRange(0, 1),
+            default=0.3,
+            show_default=True,
+            help="How strongly every frame is drawn back to the picture.",
+        ),
+        click.Option(
+            ["--beta"],
+            type=click.FloatRange(0, 0.99),
+            default=0.95,
+            show_default=True,
+            help="How smoothly it moves: 0 is a jitter.",
+        ),
+    )
+
+    def plan(self, bundle: Bundle, *, scale: int, seed: int, **options: Any) -> Plan:
+        """All scales, a frame a sample; z* below the start scale."""
+        from singan_toolkit.pyramid.noise import RandomWalk, Reconstruction, SwitchAt
+
+        start, scales = options["start_scale"], len(bundle.geometry.sizes)
+        if start >= scales:
+            raise TaskError(f"there is no scale {start} to start at: this bundle has scales 0 to {scales - 1}")
+        z_star = bundle.pyramid("cpu").z_star
+        wandering = RandomWalk(z_star, options["frames"], options["loop"], options["alpha"], options["beta"], seed)
+        return Plan(
+            route=bundle.geometry.route(),
+            noise=SwitchAt(start, Reconstruction(z_star), wandering),
+            samples=range(options["frames"]),
+            material=(options["fps"], options["loop"], bundle.name),
+        )
+
+    def finish(self, walked: Tensor, plan: Plan) -> Output:
+        """All frames as one clip."""
+        import numpy as np
+
+        from singan_toolkit.imaging.tensors import to_bytes
+        from singan_toolkit.imaging.video import Clip
+
+        fps, loops, name = plan.material
+        return Output([Result(Clip(np.stack([to_bytes(frame) for frame in walked]), fps, loops, name))])
+
+
+@hookimpl
+def singan_tasks() -> list[Task]:
+    """The one task of this plugin."""
+    return [Animate()]

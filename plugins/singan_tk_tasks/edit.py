@@ -1,0 +1,103 @@
+"""Editing: rough edits of the picture become part of it (paper section 4.4)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from singan_tk_tasks.injected import feather_option, finish_injection, plan_injection
+from singan_toolkit import Injection, Output, Plan, Task, TaskError, hookimpl
+
+if TYPE_CHECKING:
+    import numpy as np
+    from torch import Tensor
+
+    from singan_toolkit import Bundle, Picture
+
+_file = click.Path(dir_okay=False, path_type=Path)
+
+
+class Edit(Task):
+    """Make a rough edit of the training picture look as if it had always been there.
+
+    Give the edited picture, at any resolution: regions moved, copied, stretched or painted over. Where it was edited is
+    found by comparing it with the original, or told by a mask; outside the dilated and feathered mask the original
+    stays, bit for bit.
+    """
+
+    name = "edit"
+    injection = Injection(default=0.3)
+    options = (
+        click.Option(["--edit"], type=_file, required=True, help="The edited picture."),
+        click.Option(["--mask"], type=_file, help="White where it was edited.  [default: found]"),
+        click.Option(
+            ["--picture"],
+            type=_file,
+            help="The original, of the edited picture's size.  [default: the edited picture outside the mask]",
+        ),
+        feather_option,
+    )
+
+    def plan(self, bundle: Bundle, *, scale: int, seed: int, **options: Any) -> Plan:
+        """Find the edited region, shrink the edited picture to below the injection scale, and walk the scales above."""
+        from singan_toolkit.imaging.masks import mask_of
+        from singan_toolkit.imaging.pictures import Picture, read_picture
+
+        edited = read_picture(options["edit"])
+        if options["picture"]:
+            outside = read_picture(options["picture"])
+            if outside.size != edited.size:
+                raise TaskError(
+                    f"{outside.name} is {_size(outside)} pixels and {edited.name} {_size(edited)}: "
+                    "give the original at the size of the edited picture"
+                )
+        else:
+            trained = Picture(bundle.picture, "the training picture")
+            outside = trained if trained.size == edited.size and edited.white == 255 else edited
+        if options["mask"]:
+            mask = mask_of(read_picture(options["mask"]), edited.size)
+        else:
+            mask = _difference(edited, outside.rgb if outside is not edited else bundle.picture / 255.0)
+        return plan_injection(bundle, edited, mask, outside=outside, scale=scale, seed=seed, feather=options["feather"])
+
+    def finish(self, walked: Tensor, plan: Plan) -> Output:
+        """Lay the redrawn region into the original at its full resolution."""
+        return finish_injection(walked, plan)
+
+
+def _size(picture: Picture) -> str:
+    return f"{picture.size[1]}x{picture.size[0]}"
+
+
+def _difference(edited: Picture, original: np.ndarray) -> np.ndarray:
+    """Where a picture was edited: (H, W), bool. JPEG's noise and single pixels do not count.
+
+    Raises:
+        TaskError: Nowhere, or everywhere.
+    """
+    import numpy as np
+    from skimage.morphology import closing, disk, opening
+    from skimage.transform import resize
+
+    threshold = 0.08
+    rgb = edited.rgb
+    if rgb.shape != original.shape:
+        rgb = resize(rgb, original.shape, order=1, anti_aliasing=True)
+    changed = closing(opening(np.abs(rgb - original).max(axis=2) > threshold, disk(1)), disk(3))
+    if not changed.any():
+        raise TaskError(f"{edited.name} does not differ from the training picture: edit it, or give --mask")
+    if changed.mean() > 0.75:
+        raise TaskError(
+            f"{edited.name} differs from the training picture in {changed.mean():.0%} of its pixels: "
+            "edit the picture that the bundle was trained on, or give --mask"
+        )
+    mask: np.ndarray = resize(changed.astype(np.float32), edited.size, order=1) >= 0.5
+    return mask
+
+
+@hookimpl
+def singan_tasks() -> list[Task]:
+    """The one task of this plugin."""
+    return [Edit()]

@@ -1,0 +1,90 @@
+"""What harmonize and edit share: a changed picture enters the pyramid, and what comes of it is laid back in a mask."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import click
+
+from singan_toolkit import Output, Plan, Result
+
+if TYPE_CHECKING:
+    import numpy as np
+    from torch import Tensor
+
+    from singan_toolkit import Bundle, Picture
+
+GROW, FADE = 0.02, 0.03
+"""Dilation and feathering of the mask, as shares of the picture's longer side."""
+
+feather_option = click.Option(
+    ["--feather"],
+    type=click.FloatRange(0),
+    help="Pixels over which the edge fades.  [default: 3% of the longer side]",
+)
+
+
+@dataclass(frozen=True)
+class _Material:
+    outside: Picture
+    changed: Picture
+    before: Tensor
+    weight: np.ndarray
+    notes: Sequence[str]
+
+
+def plan_injection(
+    bundle: Bundle,
+    changed: Picture,
+    mask: np.ndarray,
+    *,
+    outside: Picture,
+    scale: int,
+    seed: int,
+    feather: float | None,
+    notes: Sequence[str] = (),
+) -> Plan:
+    """Shrink a changed picture to below the injection scale and walk the scales above (paper section 4.3).
+
+    Args:
+        bundle: What was trained.
+        changed: The picture with the change on it.
+        mask: (H, W), bool: where the change is.
+        outside: The picture that stays where the mask is not; of the same size.
+        scale: The injection scale.
+        seed: Of the noise.
+        feather: Pixels over which the mask fades, or None for a share of the picture.
+        notes: For the user.
+    """
+    import torch
+
+    from singan_toolkit.imaging.masks import feather as feathered
+    from singan_toolkit.imaging.tensors import to_tensor
+    from singan_toolkit.pyramid.noise import Gaussian
+    from singan_toolkit.pyramid.resample import resize
+
+    longer = max(changed.size)
+    finest = bundle.geometry.fit(changed.size)
+    given = to_tensor(changed.rgb)
+    before = resize(given, finest).clamp(-1, 1)
+    focus = resize(torch.from_numpy(mask)[None, None].float(), finest)[0, 0]
+    weight = feathered(mask, GROW * longer, FADE * longer if feather is None else feather)
+    return Plan(
+        route=bundle.geometry.route(scale, finest),
+        noise=Gaussian(seed),
+        start=resize(given, bundle.geometry.size_at(scale - 1, finest)),
+        given=before,
+        focus=focus >= 0.5 * focus.max(),
+        material=_Material(outside, changed, before, weight, notes),
+    )
+
+
+def finish_injection(walked: Tensor, plan: Plan) -> Output:
+    """Carry what the walk changed up to the picture's resolution, and lay it into the mask."""
+    from singan_toolkit.imaging.composite import blend, carry_up
+
+    material: _Material = plan.material
+    rgb = carry_up(material.changed.rgb, material.before, walked)
+    return Output([Result(blend(material.outside, rgb, material.weight))], material.notes)

@@ -1,0 +1,82 @@
+"""Paint to image: a crude painting becomes a photo of the training picture's world (paper section 4.2)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from singan_toolkit import Injection, Output, Plan, Result, Retraining, Task, hookimpl
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from singan_toolkit import Bundle, Picture
+
+COLORS = 5
+"""Colours that a quantized painting comes down to, as in the official code."""
+
+_file = click.Path(dir_okay=False, path_type=Path)
+
+
+class PaintToImage(Task):
+    """Turn a painting into a picture with the textures of the training picture.
+
+    Paint with flat colours taken from the training picture, at any size. The result has the painting's size.
+    """
+
+    name = "paint2image"
+    injection = Injection(default=0.25)
+    options = (
+        click.Option(["--paint"], type=_file, required=True, help="The painting."),
+        click.Option(
+            ["--quantize"],
+            is_flag=True,
+            help=f"Bring the painting to the picture's {COLORS} main colours, and train its scale anew on pictures so "
+            "reduced: slower the first time, kept beside the bundle, and closer to the painting's shapes.",
+        ),
+    )
+
+    def plan(self, bundle: Bundle, *, scale: int, seed: int, **options: Any) -> Plan:
+        """Shrink the painting to below the injection scale, walk the scales above, and on to the painting's size."""
+        from singan_toolkit.imaging.palette import Palette
+        from singan_toolkit.imaging.pictures import read_picture
+        from singan_toolkit.imaging.tensors import to_tensor
+        from singan_toolkit.pyramid.noise import Gaussian
+        from singan_toolkit.pyramid.resample import resize
+
+        painting = read_picture(options["paint"])
+        geometry = bundle.geometry
+        finest = geometry.fit(painting.size)
+        given = to_tensor(painting.rgb)
+        start = resize(given, geometry.size_at(scale - 1, finest))
+        retraining = None
+        if options["quantize"]:
+            palette = Palette.of_picture(bundle.picture, COLORS)
+            start = palette.quantize(resize(start, geometry.size_at(scale, finest)))
+            retraining = Retraining(scale, palette.quantize, "quantized")
+        route = (*geometry.route(scale, finest), *geometry.upward(finest, painting.size))
+        return Plan(
+            route=route,
+            noise=Gaussian(seed),
+            start=start,
+            given=resize(given, (route[-1].height, route[-1].width)).clamp(-1, 1),
+            retraining=retraining,
+            material=painting,
+        )
+
+    def finish(self, walked: Tensor, plan: Plan) -> Output:
+        """The picture at the painting's size."""
+        from singan_toolkit import Picture
+        from singan_toolkit.imaging.tensors import to_bytes
+        from singan_toolkit.pyramid.resample import resize
+
+        painting: Picture = plan.material
+        return Output([Result(Picture(to_bytes(resize(walked, painting.size)[0]), painting.name))])
+
+
+@hookimpl
+def singan_tasks() -> list[Task]:
+    """The one task of this plugin."""
+    return [PaintToImage()]

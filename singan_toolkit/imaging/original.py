@@ -1,0 +1,33 @@
+"""The training picture as the user has it, at its own resolution."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from skimage.transform import resize
+
+from singan_toolkit.imaging.pictures import Picture, PictureError, read_picture
+
+_LIKE = 0.06
+"""RMS difference up to which a shrunk picture is taken for the training picture: what another resizing or JPEG does."""
+
+
+def read_original(path: Path | str, trained: np.ndarray) -> Picture:
+    """Read the picture that a bundle was trained on.
+
+    Args:
+        path: Its file.
+        trained: (h, w, 3), uint8: the picture as the bundle holds it.
+
+    Raises:
+        PictureError: The file cannot be read, or shows another picture.
+    """
+    picture = read_picture(path)
+    shrunk = resize(picture.rgb, trained.shape[:2], order=1, anti_aliasing=True)
+    shape = picture.size[1] / picture.size[0] / (trained.shape[1] / trained.shape[0])
+    if abs(shape - 1) > 0.05 or np.sqrt(np.mean((shrunk - trained / 255.0) ** 2)) > _LIKE:
+        raise PictureError(
+            f"{path} is not the picture that this bundle was trained on: give that one, or train a bundle on {path}"
+        )
+    return picture

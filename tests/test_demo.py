@@ -22,10 +22,14 @@ def test_the_demo_goes_from_a_photo_to_pictures(
     captured = capsys.readouterr()
     assert captured.out.split() == [str(tmp_path / "sheet.png")] * 2
     assert captured.err.count("training preset draft") == 1
-    bundle = st.load(tmp_path / "rocket.sgb")
+    bundle = st.load(tmp_path / "galaxies.sgb")
     names = {path.name for path in tmp_path.iterdir()}
     samples = {f"sample-{number:04d}.png" for number in range(4)}
-    assert names == {"rocket.sgb", "sheet.png", "training-picture.png", "moon.png", "harmonized.png"} | samples
+    assert (
+        names
+        == {"galaxies.sgb", "galaxies.png", "sheet.png", "training-picture.png", "planet.png", "harmonized.png"}
+        | samples
+    )
     harmonized = read_picture(tmp_path / "harmonized.png").pixels
     assert harmonized.shape == bundle.picture.shape
     changed = (harmonized != bundle.picture).any(axis=2)

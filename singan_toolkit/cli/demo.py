@@ -28,21 +28,20 @@ SAMPLES = 4
 @output_options
 def demo(console: Console, output: Path, device: str) -> None:
     """Train on a photo that is here already, draw samples, harmonize a paste."""
-    import skimage
-
     from singan_toolkit.bundle import Bundle
     from singan_toolkit.cli.progress import training_progress
-    from singan_toolkit.imaging.pictures import Picture, read_picture, write_picture
+    from singan_toolkit.imaging.pictures import Picture, write_picture
     from singan_toolkit.imaging.sheet import contact_sheet
     from singan_toolkit.tasks.train import train
 
-    photo = Path(skimage.__file__).parent / "data" / "rocket.jpg"
-    path = output / "rocket.sgb"
+    path = output / "galaxies.sgb"
     if path.exists():
         console.note(f"using {path}, which an earlier demo trained")
         bundle = Bundle.load(path)
     else:
-        console.note(f"training preset draft on {photo.name}, a photo that comes with scikit-image")
+        photo = output / "galaxies.png"
+        write_picture(galaxies(), photo)
+        console.note(f"training preset draft on {photo}, a part of a photo that comes with scikit-image")
         with training_progress(console) as observer:
             bundle = train(photo, preset="draft", device=device, observer=observer)
         bundle.save(path)
@@ -50,31 +49,39 @@ def demo(console: Console, output: Path, device: str) -> None:
     written = {"training picture": Picture(bundle.picture)}
     for number, pixels in enumerate(bundle.run("generate", count=SAMPLES, device=device)):
         written[f"sample {number:04d}"] = Picture(pixels)
-    cutout = output / "moon.png"
-    write_picture(_moon(), cutout)
-    (pasted,) = bundle.run("harmonize", paste=cutout, at="22%,25%", device=device)
-    written["moon"] = read_picture(cutout)
+    write_picture(planet(), output / "planet.png")
+    (pasted,) = bundle.run("harmonize", paste=output / "planet.png", at="60%,30%", device=device)
     written["harmonized"] = Picture(pasted)
 
     for name, picture in written.items():
-        if name != "moon":
-            write_picture(picture, output / f"{name.replace(' ', '-')}.png")
+        write_picture(picture, output / f"{name.replace(' ', '-')}.png")
     sheet = output / "sheet.png"
     write_picture(contact_sheet(list(written.values()), list(written), columns=3), sheet)
     console.note(f"look at {sheet}; the single pictures and the bundle are beside it")
     console.result(str(sheet), sheet=str(sheet), bundle=str(path))
 
 
-def _moon(size: int = 44) -> Picture:
-    """A flat yellow crescent on nothing: a cut-out that looks like no photo."""
+def galaxies() -> Picture:
+    """A part of the Hubble deep field that scikit-image carries: 440 by 293 pixels, RGB."""
+    import skimage
+
+    from singan_toolkit.imaging.pictures import Picture, read_picture
+
+    photo = read_picture(Path(skimage.__file__).parent / "data" / "hubble_deep_field.jpg")
+    return Picture(photo.pixels[390:683, 560:1000], "galaxies.png")
+
+
+def planet(size: int = 48) -> Picture:
+    """A flat planet with a ring on nothing, size by size pixels: a cut-out that looks like no photo."""
     import numpy as np
 
     from singan_toolkit.imaging.pictures import Picture
 
     y, x = (np.mgrid[:size, :size] + 0.5) / size * 2 - 1
-    disc = np.clip((0.95 - np.hypot(x, y)) * size / 2, 0, 1)
-    shade = np.clip((0.8 - np.hypot(x - 0.45, y + 0.15)) * size / 2, 0, 1)
-    pixels = np.empty((size, size, 4), np.uint8)
-    pixels[..., :3] = 255, 214, 90
-    pixels[..., 3] = np.rint(disc * (1 - shade) * 255)
-    return Picture(pixels, "moon.png")
+    disc = np.hypot(x, y) < 0.55
+    orbit = np.hypot(x * 0.8 + y * 0.6, (y * 0.8 - x * 0.6) * 3)
+    ring = (orbit > 0.7) & (orbit < 0.98) & ((y * 0.8 > x * 0.6) | ~disc)
+    pixels = np.zeros((size, size, 4), np.uint8)
+    pixels[disc] = 230, 150, 90, 255
+    pixels[ring] = 150, 190, 240, 255
+    return Picture(pixels, "planet.png")

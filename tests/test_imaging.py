@@ -19,7 +19,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from singan_toolkit.imaging.composite import carry_over
+from singan_toolkit.imaging.composite import blend, carry_up
 from singan_toolkit.imaging.masks import feather, mask_of
 from singan_toolkit.imaging.paste import paste
 from singan_toolkit.imaging.pictures import WRITABLE, Picture, PictureError, encode_picture, read_picture, write_picture
@@ -744,6 +744,11 @@ def changes(draw: st.DrawFn, same_size: bool = False) -> tuple[Picture, torch.Te
     before, after = (torch.from_numpy(random.uniform(-1.2, 1.2, (1, 3, *small)).astype(np.float32)) for _ in range(2))
     weight = random.choice(np.array([0, 0, 1e-7, 0.3, 1], np.float32), (height, width))
     return Picture(pixels, "x"), before.clamp(-1, 1), after, weight
+
+
+def carry_over(picture: Picture, before: torch.Tensor, after: torch.Tensor, weight: np.ndarray) -> Picture:
+    """Carry a change up and lay it in, as edit and harmonize do."""
+    return blend(picture, carry_up(picture.rgb, before, after), weight)
 
 
 class TestCarryOver:

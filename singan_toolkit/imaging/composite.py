@@ -4,17 +4,25 @@ from __future__ import annotations
 
 import numpy as np
 from torch import Tensor
+from torch.nn import functional as F
 
 from singan_toolkit.imaging.pictures import Picture
 from singan_toolkit.imaging.tensors import to_rgb, to_tensor
 from singan_toolkit.pyramid.resample import resize
 
+WINDOW = 5
+"""Side of the window of the regression, in pixels of the small pictures."""
+FLAT = 1e-4
+"""Variance, in -1..1, below which ground is flat."""
+
 
 def carry_up(rgb: np.ndarray, before: Tensor, after: Tensor) -> np.ndarray:
     """Carry a change made at low resolution up to a picture of any resolution.
 
-    What is added is the difference of ``after`` and ``before``, enlarged; so detail that the small pictures cannot hold
-    stays. At equal size the result is ``after``.
+    The result is ``after``, enlarged, with the fine detail that ``before`` cannot hold, as far as it still belongs
+    there: detail is kept in the measure in which ``after`` still varies as ``before`` does, by the local regression of
+    a guided filter (He et al. 2013). So the grain and the edges of what only changed its colour stay, and those of what
+    was painted over go. At equal size the result is ``after``.
 
     Args:
         rgb: (H, W, 3), float32 in 0..1: the picture at its full resolution.
@@ -27,7 +35,20 @@ def carry_up(rgb: np.ndarray, before: Tensor, after: Tensor) -> np.ndarray:
     size = rgb.shape[0], rgb.shape[1]
     if tuple(before.shape[-2:]) == size:
         return to_rgb(after[0])
-    return to_rgb((to_tensor(rgb) + resize(after.clamp(-1, 1) - before, size))[0])
+    after = after.clamp(-1, 1)
+    detail = to_tensor(rgb) - resize(before, size)
+    return to_rgb((resize(after, size) + resize(_kept(before, after), size).clamp(0, 1) * detail)[0])
+
+
+def _kept(before: Tensor, after: Tensor) -> Tensor:
+    """The share of the detail of ``before`` that is still in ``after``: (1, 3, h, w) in 0..1; 1 on flat ground."""
+
+    def mean(picture: Tensor) -> Tensor:
+        return F.avg_pool2d(picture, WINDOW, 1, WINDOW // 2, count_include_pad=False)
+
+    covariance = mean(before * after) - mean(before) * mean(after)
+    variance = mean(before * before) - mean(before) ** 2
+    return ((covariance + FLAT) / (variance + FLAT)).clamp(0, 1)
 
 
 def blend(picture: Picture, rgb: np.ndarray, weight: np.ndarray) -> Picture:

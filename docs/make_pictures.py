@@ -103,7 +103,8 @@ def make_sheet(task: str) -> None:
         small.resize(large.size, Image.Resampling.BICUBIC).crop(part).save(WORK / "bicubic.png")
     pictures = [read_picture(WORK / name) for name, _ in SHEETS[task]]
     labels = [label for _, label in SHEETS[task]]
-    sheet = contact_sheet(pictures, labels, columns=min(3, len(labels)), cell=320 if task == "super-resolution" else 250)
+    cell = 320 if task == "super-resolution" else 250
+    sheet = contact_sheet(pictures, labels, columns=min(3, len(labels)), cell=cell)
     write_picture(Picture(sheet.pixels), HERE / "pictures" / f"{task}.jpg")
 
 

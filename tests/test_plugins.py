@@ -201,7 +201,7 @@ class TestLoading:
             return
         monkeypatch.setitem(installed_plugins().tasks, "flat", plugins.tasks["flat"])
         given: dict[str, Any] = {name: 9}
-        assert run(tiny_bundle, "flat", **given).results[0].picture.pixels.max() == 9
+        assert run(tiny_bundle, "flat", **given).arrays[0].max() == 9
         target = tmp_path / "x.png"
         arguments = ["run", "flat", "--bundle", str(tiny_bundle_path), f"--{option}", "8", "-o", str(target)]
         cli.main(arguments, standalone_mode=False)
@@ -246,7 +246,7 @@ class TestHooks:
         plain = run(tiny_bundle, "generate", seed=3)
         with registered(Inverted()):
             wrapped = run(tiny_bundle, "generate", seed=3)
-        np.testing.assert_array_equal(wrapped.results[0].picture.pixels, 255 - plain.results[0].picture.pixels)
+        np.testing.assert_array_equal(wrapped.arrays[0], 255 - plain.arrays[0])
         assert wrapped.results[0].label == "not 0003"
         assert wrapped.notes == ["inverted generate"]
 

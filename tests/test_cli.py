@@ -394,7 +394,7 @@ class TestRun:
         done = tk("run")
         assert (done.status, done.err) == (0, "")
         assert re.search(r"generate +Draw new pictures", done.out)
-        assert re.search(r"harmonize +Blend a pasted object", done.out)
+        assert re.search(r"harmonize +Blend pasted objects", done.out)
 
     def test_unknown_task(self, tk: Call, tiny_bundle_path: Path) -> None:
         assert_one_sentence(tk("run", "painting", "-b", tiny_bundle_path), 2, "painting")

@@ -27,7 +27,7 @@ class Animate(Task):
         {"noise_padding": "noise"}, "the picture's sides move less than its middle; train with --for animate"
     )
     options = (
-        click.Option(["--frames"], type=click.IntRange(2, 2000), default=60, show_default=True, help="Frames to make."),
+        click.Option(["--frames"], type=click.IntRange(2, 600), default=60, show_default=True, help="Frames to make."),
         click.Option(["--fps"], type=click.FloatRange(1, 60), default=12, show_default=True, help="Frames per second."),
         click.Option(
             ["--loop/--once"], default=True, show_default=True, help="Whether the end leads to the beginning."
@@ -41,7 +41,7 @@ class Animate(Task):
         ),
         click.Option(
             ["--alpha"],
-            type=click.FloatRange(0, 1),
+            type=click.FloatRange(0.02, 1),
             default=0.3,
             show_default=True,
             help="How strongly every frame is drawn back to the picture.",

@@ -55,7 +55,8 @@ class Edit(Task):
                 )
         else:
             trained = Picture(bundle.picture, "the training picture")
-            outside = trained if trained.size == edited.size and edited.white == 255 else edited
+            alike = trained.pixels.shape == edited.pixels.shape and trained.white == edited.white
+            outside = trained if alike else edited
         if options["mask"]:
             mask = mask_of(read_picture(options["mask"]), edited.size)
         else:
@@ -72,20 +73,23 @@ def _size(picture: Picture) -> str:
 
 
 def _difference(edited: Picture, original: np.ndarray) -> np.ndarray:
-    """Where a picture was edited: (H, W), bool. JPEG's noise and single pixels do not count.
+    """Where a picture was edited: (H, W), bool. JPEG's noise, once smoothed away, and single pixels do not count.
 
     Raises:
         TaskError: Nowhere, or everywhere.
     """
     import numpy as np
+    import torch
+    from scipy.ndimage import gaussian_filter
     from skimage.morphology import closing, disk, opening
-    from skimage.transform import resize
+
+    from singan_toolkit.imaging.tensors import to_rgb, to_tensor
+    from singan_toolkit.pyramid.resample import resize
 
     threshold = 0.08
-    rgb = edited.rgb
-    if rgb.shape != original.shape:
-        rgb = resize(rgb, original.shape, order=1, anti_aliasing=True)
-    changed = closing(opening(np.abs(rgb - original).max(axis=2) > threshold, disk(1)), disk(3))
+    rgb = to_rgb(resize(to_tensor(edited.rgb), (original.shape[0], original.shape[1]))[0])
+    difference = np.abs(gaussian_filter(rgb - original, (1.5, 1.5, 0))).max(axis=2)
+    changed = closing(opening(difference > threshold, disk(1)), disk(3))
     if not changed.any():
         raise TaskError(f"{edited.name} does not differ from the training picture: edit it, or give --mask")
     if changed.mean() > 0.75:
@@ -93,7 +97,7 @@ def _difference(edited: Picture, original: np.ndarray) -> np.ndarray:
             f"{edited.name} differs from the training picture in {changed.mean():.0%} of its pixels: "
             "edit the picture that the bundle was trained on, or give --mask"
         )
-    mask: np.ndarray = resize(changed.astype(np.float32), edited.size, order=1) >= 0.5
+    mask: np.ndarray = resize(torch.from_numpy(changed)[None, None].float(), edited.size)[0, 0].numpy() >= 0.5
     return mask
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import click
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from singan_toolkit import Bundle
     from singan_toolkit.pyramid.geometry import Size
 
+MAX_PIXELS = 64_000_000
 MOST = 4
 """Longest shape: 4:1, or 1:4."""
 
@@ -28,7 +29,7 @@ class Retarget(Task):
     """
 
     name = "retarget"
-    injection = Injection(default=1)
+    injection: ClassVar[Injection] = Injection(default=1)
     options = (
         click.Option(["--width"], type=click.IntRange(25, 8192), help="Width in pixels."),
         click.Option(["--height"], type=click.IntRange(25, 8192), help="Height in pixels."),
@@ -63,6 +64,8 @@ class Retarget(Task):
         finest = _walked(wanted, now, geometry.finest)
         picture = to_tensor(bundle.picture)
         from_image = options["source"] == "image"
+        if not from_image and scale != self.injection.default:
+            raise TaskError("--scale goes with --from image; noise enters at the coarsest scale")
         route = geometry.route(scale if from_image else 0, finest)
         if not original:
             route += geometry.upward(finest, wanted)
@@ -99,6 +102,8 @@ def _wanted(options: dict[str, Any], now: Size) -> Size:
         if width and height:
             raise TaskError("give two of --width, --height and --aspect at most")
         shape = float(match[1]) / float(match[2])
+        if not 1 / MOST <= shape <= MOST:
+            raise TaskError(f"aspect {aspect} is longer than {MOST}:1: give a shape from 1:{MOST} to {MOST}:1")
         if width:
             height = round(width / shape)
         else:
@@ -109,6 +114,8 @@ def _wanted(options: dict[str, Any], now: Size) -> Size:
     height, width = height or now[0], width or now[1]
     if max(height, width) > MOST * (min(height, width) + 1):  # plus 1: sizes are rounded
         raise TaskError(f"{width}x{height} pixels is longer than {MOST}:1: give a shape from 1:{MOST} to {MOST}:1")
+    if height * width > MAX_PIXELS:
+        raise TaskError(f"{width}x{height} pixels are more than {MAX_PIXELS / 1e6:.0f} million: ask for fewer")
     return height, width
 
 

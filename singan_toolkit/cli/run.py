@@ -33,7 +33,7 @@ def run(context: click.Context) -> None:
         click.echo(context.get_help())
 
 
-class ScaleType(click.ParamType[int | str]):
+class ScaleType(click.ParamType):  # type: ignore[type-arg]  # generic since click 8.4 only
     """A scale's number, ``auto`` or ``all``."""
 
     name = "N|auto|all"
@@ -86,6 +86,9 @@ def _run(
     endings = ENDINGS[task.makes]
     if output and output.suffix and not output.is_dir() and output.suffix.lower() not in endings:
         raise click.UsageError(f"cannot write {output}: use one of {', '.join(endings)}, or a folder")
+
+    if sheet and task.makes == "clips":
+        raise click.UsageError("a contact sheet shows pictures, and this task makes clips: leave out --sheet")
 
     from singan_toolkit.bundle import Bundle
     from singan_toolkit.cli.output import write_results

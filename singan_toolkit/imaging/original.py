@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from skimage.transform import resize
 
 from singan_toolkit.imaging.pictures import Picture, PictureError, read_picture
+from singan_toolkit.imaging.tensors import to_rgb, to_tensor
+from singan_toolkit.pyramid.resample import resize
 
 _LIKE = 0.06
 """RMS difference up to which a shrunk picture is taken for the training picture: what another resizing or JPEG does."""
@@ -24,7 +25,7 @@ def read_original(path: Path | str, trained: np.ndarray) -> Picture:
         PictureError: The file cannot be read, or shows another picture.
     """
     picture = read_picture(path)
-    shrunk = resize(picture.rgb, trained.shape[:2], order=1, anti_aliasing=True)
+    shrunk = to_rgb(resize(to_tensor(picture.rgb), (trained.shape[0], trained.shape[1]))[0])
     shape = picture.size[1] / picture.size[0] / (trained.shape[1] / trained.shape[0])
     if abs(shape - 1) > 0.05 or np.sqrt(np.mean((shrunk - trained / 255.0) ** 2)) > _LIKE:
         raise PictureError(

@@ -97,7 +97,7 @@ class RandomWalk:
         z_star: (1, 1, h, w), h and w those of the noise of scale 0.
         frames: Length of the walk.
         loops: Whether it ends where it began. One that does not starts at z*, at the picture itself.
-        alpha: In 0..1, how strongly the walk is drawn back to z*.
+        alpha: Above 0 and up to 1, how strongly the walk is drawn back to z*.
         beta: In 0..1, how much of its speed it keeps.
         seed: Of u.
     """

@@ -33,6 +33,8 @@ STRUCTURE = 4
 """Deviation of the blur that leaves structure only, in pixels of the finest scale."""
 FILTERS = 48
 RIDGE = 1e-9
+SMALLEST = 32
+"""Sides of a picture for which there is still something to measure at half the resolution."""
 DRIFT = 15.0
 """What a drift of 1 costs where the whole is redrawn, in e-folds of the texture distance."""
 CARE = 1.5
@@ -93,7 +95,7 @@ def texture_distance(picture: Tensor, real: Tensor) -> float:
     (paper section 3.2).
 
     Args:
-        picture: (1, 3, H, W) in about -1..1, at least 32 pixels wide and high.
+        picture: (1, 3, H, W) in about -1..1.
         real: The same, of any size.
 
     Returns:
@@ -113,7 +115,8 @@ def _texture(picture: Tensor) -> list[np.ndarray]:
     filters = torch.randn((FILTERS, 3, PATCH, PATCH), generator=random)
     filters -= filters.mean((2, 3), keepdim=True)
     filters /= filters.flatten(1).norm(dim=1)[:, None, None, None]
-    picture = picture.clamp(-1, 1)
+    height, width = picture.shape[-2:]
+    picture = resize(picture, (max(height, SMALLEST), max(width, SMALLEST))).clamp(-1, 1)
     energies = []
     for _ in range(2):
         amplitude = F.avg_pool2d(F.conv2d(picture, filters).abs(), 5, 2)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from singan_toolkit.bundle import Bundle, BundleError
 from singan_toolkit.tasks.task import Retraining
 from singan_toolkit.training.events import Observer, ignore
@@ -31,6 +33,8 @@ def retrained(bundle: Bundle, retraining: Retraining, device: str = "auto", obse
                 f"{path} was made from another bundle than {bundle.path} as it is now: delete it to train it anew"
             )
         return kept
+    if not os.access(path.parent, os.W_OK):
+        raise OSError(f"cannot keep {path.name} beside {bundle.path}: the folder cannot be written to")
     new = retrain_scale(bundle, retraining.scale, retraining.change, device, observer)
     new.save(path)
     return new

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import sysconfig
 from collections.abc import Callable
-from importlib.metadata import EntryPoint
+from importlib.metadata import EntryPoint, distributions
 from pathlib import Path
 
 import numpy as np
@@ -176,6 +176,8 @@ def test_it_imports_only_what_a_plugin_may() -> None:
 @pytest.mark.slow
 def test_installing_and_uninstalling(tiny_bundle_path: Path, tiny_bundle: Bundle, tmp_path: Path) -> None:
     pytest.importorskip("hatchling")
+    if any(found.name == "singan-tk-inpaint" for found in distributions()):
+        pytest.skip("it is installed here, where the fresh environment looks too")
     shutil.copytree(PACKAGE, tmp_path / "package")
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path / "venv"], check=True)
     python = tmp_path / "venv" / ("Scripts" if os.name == "nt" else "bin") / "python"

@@ -25,6 +25,7 @@ from singan_toolkit.imaging.paste import paste
 from singan_toolkit.imaging.pictures import WRITABLE, Picture, PictureError, encode_picture, read_picture, write_picture
 from singan_toolkit.imaging.sheet import contact_sheet
 from singan_toolkit.imaging.tensors import to_bytes, to_rgb, to_tensor
+from singan_toolkit.pyramid.resample import resize
 
 quick = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
@@ -798,6 +799,21 @@ class TestCarryOver:
         picture, before, _, weight = change
         assume(tuple(before.shape[-2:]) != picture.size)
         np.testing.assert_array_equal(carry_over(picture, before, before, weight).pixels, picture.pixels)
+
+    def test_detail_of_what_was_painted_over_goes_and_that_of_what_was_recoloured_stays(self) -> None:
+        coarse = torch.rand((1, 3, 24, 24), generator=torch.Generator().manual_seed(0)) * 1.6 - 0.8
+        rgb = to_rgb(resize(coarse, (96, 96))[0])
+        rgb[::2] = np.clip(rgb[::2] + 0.1, 0, 1)  # detail that 24 pixels cannot hold
+        before = resize(to_tensor(rgb), (24, 24))
+        other = torch.rand((1, 3, 24, 24), generator=torch.Generator().manual_seed(1)) * 1.6 - 0.8
+
+        def stripes(after: torch.Tensor) -> float:
+            carried = carry_up(rgb, before, after)
+            return float(np.abs(np.diff(carried, n=2, axis=0)).mean())
+
+        smooth = float(np.abs(np.diff(to_rgb(resize(other, (96, 96))[0]), n=2, axis=0)).mean())
+        assert stripes(before * 0.9) > 0.8 * stripes(before)
+        assert stripes(other) - smooth < 0.4 * (stripes(before) - smooth)
 
 
 def shows(sheet: Picture, pixels: np.ndarray) -> bool:

@@ -333,7 +333,8 @@ def composite(folder: Path, height: int, width: int, channels: int, dtype: Any) 
     write_picture(Picture(mask[..., None].astype(np.uint8) * 255), folder / "mask.png")
     reach = int(0.05 * max(height, width)) + 1
     far = np.ones_like(mask)
-    far[height // 2 - reach : height // 2 + 8 + reach, width // 4 - reach : width // 4 + 10 + reach] = False
+    top, left = max(height // 2 - reach, 0), max(width // 4 - reach, 0)
+    far[top : height // 2 + 8 + reach, left : width // 4 + 10 + reach] = False
     return folder / "composite.tif", folder / "mask.png", far
 
 
@@ -350,6 +351,8 @@ class TestHarmonize:
             (48, 60, 1, np.uint16),
             (48, 60, 2, np.uint8),
             (30, 36, 3, np.uint8),
+            (600, 3000, 3, np.uint8),
+            (3000, 400, 4, np.uint16),
         ],
     )
     def test_composite_stays_outside_the_mask(

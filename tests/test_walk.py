@@ -15,7 +15,6 @@ from torch.nn import functional as F
 
 import singan_toolkit as st
 from singan_toolkit.pyramid import walk as walk_module
-from singan_toolkit.pyramid.constraints import Known
 from singan_toolkit.pyramid.geometry import Step
 from singan_toolkit.pyramid.noise import Gaussian, Reconstruction, SwitchAt
 from singan_toolkit.pyramid.resample import resize
@@ -293,7 +292,7 @@ def test_noise_padding_survives_the_file(noise_padded_bundle: st.Bundle, tmp_pat
     assert torch.equal(reconstruct(loaded.pyramid("cpu")), reconstruct(noise_padded_bundle.pyramid("cpu")))
 
 
-# Strips and what is known
+# Strips
 
 
 @pytest.mark.parametrize("pixels", [1, 500, 3000])
@@ -312,22 +311,21 @@ def test_a_walk_in_strips_is_the_walk(
     assert_same(walk(pyramid, route, Gaussian(3), samples=range(2)), whole, 1e-5)
 
 
-def test_what_is_known_is_in_the_result_and_the_rest_is_drawn(pyramid: Pyramid) -> None:
-    height, width = pyramid.geometry.finest
-    picture = normal(1, 3, height, width) / 3
-    where = torch.ones(height, width, dtype=torch.bool)
-    where[10:20, 8:25] = False
-    walked = walk(pyramid, pyramid.geometry.route(), Gaussian(0), samples=range(3), constraint=Known(picture, where))
-    assert torch.equal(walked[..., where], picture[..., where].expand(3, -1, -1))
-    assert (walked[..., ~where] != picture[..., ~where]).float().mean() > 0.99
+def test_a_constraint_is_applied_after_every_step(pyramid: Pyramid) -> None:
+    sizes: list[tuple[int, ...]] = []
 
+    def darker(picture: Tensor) -> Tensor:
+        sizes.append(tuple(picture.shape))
+        return picture - 0.25
 
-def test_a_coarse_pixel_is_known_only_where_all_of_it_is() -> None:
-    picture = torch.full((1, 3, 8, 8), -1.0)
-    where = torch.ones(8, 8, dtype=torch.bool)
-    where[3, 3] = False
-    picture[..., 3, 3] = 1
-    laid = Known(picture, where)(torch.full((1, 3, 4, 4), 0.5))
-    assert torch.equal(laid[0, :, 1, 1], torch.full((3,), 0.5))
-    assert_same(laid[0, :, 3, 3], torch.full((3,), -1.0), 0.02)
-    assert laid.max() == 0.5, "what is unknown does not shine through"
+    route = pyramid.geometry.route()
+    picture = walk(pyramid, route, Gaussian(0), samples=range(2), constraint=darker)
+    assert sizes == [(2, 3, step.height, step.width) for step in route]
+    by_hand = torch.zeros(2, 3, *pyramid.geometry.sizes[0])
+    for place, step in enumerate(route):
+        drawn = Gaussian(0)(place, step, range(2))
+
+        by_hand = (
+            walk(pyramid, [step], lambda place, step, samples, drawn=drawn: drawn, by_hand, samples=range(2)) - 0.25
+        )
+    assert_same(picture, by_hand, 1e-5)

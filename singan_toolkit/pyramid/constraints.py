@@ -5,31 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from singan_toolkit.pyramid.resample import resize
 
 Constraint = Callable[[Tensor], Tensor]
 """From a step's picture, (B, 3, h, w) in about -1..1 of any size, to one that keeps to something."""
-
-
-@dataclass(frozen=True)
-class Known:
-    """Lays known pixels over the picture.
-
-    Attributes:
-        picture: (1, 3, H, W) in -1..1.
-        where: (H, W), bool. A coarse pixel is known where all that it is made of is, to a hundredth.
-    """
-
-    picture: Tensor
-    where: Tensor
-
-    def __call__(self, picture: Tensor) -> Tensor:
-        size = (picture.shape[-2], picture.shape[-1])
-        unknown = resize((~self.where).float()[None, None], size).to(picture.device).abs() > 0.01
-        return torch.where(unknown, picture, resize(self.picture, size).to(picture.device))
 
 
 @dataclass(frozen=True)

@@ -237,6 +237,25 @@ class TestRun:
         for one, other in zip(together, pixels_of(run(tiny_bundle, "generate", count=3)), strict=True):
             assert difference(one, other).max() <= 1
 
+    def test_each_sample_may_start_from_a_picture_of_its_own(
+        self, tiny_bundle: Bundle, install: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        starts = torch.tensor([-0.8, 0.0, 0.8])[:, None, None, None].expand(3, 3, 8, 8)
+
+        class Started(Sample):
+            """Draw three samples."""
+
+            def plan(self, bundle: Bundle, *, scale: int, seed: int, **options: Any) -> Plan:
+                last = len(bundle.geometry.sizes) - 1
+                return Plan(bundle.geometry.route(last), Gaussian(seed), start=starts, samples=range(3))
+
+        install(Started())
+        together = run(tiny_bundle, "sample").arrays
+        assert together[0].mean() + 30 < together[1].mean() < together[2].mean() - 30
+        monkeypatch.setattr(runner, "BATCH_PIXELS", 1)
+        for one, other in zip(together, run(tiny_bundle, "sample").arrays, strict=True):
+            assert difference(one, other).max() <= 1
+
     def test_auto_needs_something_given(self, tiny_bundle: Bundle, install: Any) -> None:
         class Injected(Sample):
             """Draw one sample."""

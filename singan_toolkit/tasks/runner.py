@@ -152,10 +152,12 @@ class _Run:
         batch = max(1, BATCH_PIXELS // pixels)
         samples = list(plan.samples)
         pyramid = self._retrained(plan.retraining) if plan.retraining else self.pyramid
-        walked = [
-            walk(pyramid, plan.route, plan.noise, plan.start, samples[first : first + batch], plan.constraint).cpu()
-            for first in range(0, len(samples), batch)
-        ]
+        walked = []
+        for first in range(0, len(samples), batch):
+            part, start = slice(first, first + batch), plan.start
+            if start is not None and len(start) > 1:
+                start = start[part]
+            walked.append(walk(pyramid, plan.route, plan.noise, start, samples[part], plan.constraint).cpu())
         return torch.cat(walked)
 
     def _retrained(self, retraining: Retraining) -> Pyramid:

@@ -89,7 +89,7 @@ class Plan:
     Attributes:
         route: Steps (scale, height, width); :meth:`Geometry.route` makes the usual ones.
         noise: Where the walk's noise comes from.
-        start: (1, 3, h, w) in -1..1, what enters at the first step; None for zeros.
+        start: (1 or len(samples), 3, h, w) in -1..1, what enters at the first step; None for zeros.
         samples: Numbers of the pictures to draw.
         given: (1, 3, H, W) in -1..1 of the last step's size: what the user gave. ``--scale auto`` compares with it.
         focus: (H, W) bool: where the change matters; everywhere by default.

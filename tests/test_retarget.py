@@ -128,7 +128,7 @@ class TestSize:
         ],
     )
     def test_longer_than_that_is_refused(self, tiny_bundle: Bundle, options: dict[str, Any]) -> None:
-        with pytest.raises(TaskError, match=r" is longer than 4:1: give a shape from 1:4 to 4:1$"):
+        with pytest.raises(TaskError, match=r"\d+x\d+ pixels is longer than 4:1: give a shape from 1:4 to 4:1"):
             run(tiny_bundle, "retarget", **options)
 
     @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -617,8 +617,9 @@ def test_the_setting_noise_amplitude_is_its_factor(photo: Path, quick: Options) 
     assert ratio == pytest.approx(2, rel=1e-4)
 
 
-def test_the_told_error_is_that_of_the_reconstruction(photo: Path, quick: Options) -> None:
-    bundle, events = train(photo, quick)
+@pytest.mark.parametrize("noise_padding", ["zeros", "noise"])
+def test_the_told_error_is_that_of_the_reconstruction(photo: Path, quick: Options, noise_padding: str) -> None:
+    bundle, events = train(photo, quick | dict(noise_padding=noise_padding))
     pyramid, reals = bundle.pyramid("cpu"), real_scales(photo, bundle)
     route = pyramid.geometry.route()
     for event in of_kind(ScaleFinished, events):

@@ -102,16 +102,14 @@ def _wanted(options: dict[str, Any], now: Size) -> Size:
         if width and height:
             raise TaskError("give two of --width, --height and --aspect at most")
         shape = float(match[1]) / float(match[2])
-        if not 1 / MOST <= shape <= MOST:
-            raise TaskError(f"aspect {aspect} is longer than {MOST}:1: give a shape from 1:{MOST} to {MOST}:1")
         if width:
             height = round(width / shape)
         else:
-            height = height or round(math.sqrt(math.prod(now) / shape))
+            height = height or max(1, round(math.sqrt(math.prod(now) / shape)))
             width = round(height * shape)
     elif not width and not height:
         raise TaskError("give the new shape: --width, --height, or --aspect")
-    height, width = height or now[0], width or now[1]
+    height, width = now[0] if height is None else height, now[1] if width is None else width
     if max(height, width) > MOST * (min(height, width) + 1):  # plus 1: sizes are rounded
         raise TaskError(f"{width}x{height} pixels is longer than {MOST}:1: give a shape from 1:{MOST} to {MOST}:1")
     if height * width > MAX_PIXELS:

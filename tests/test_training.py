@@ -32,9 +32,16 @@ from singan_toolkit.training.events import (
     TrainingStarted,
 )
 from singan_toolkit.training.loop import TrainingError
-from singan_toolkit.training.losses import adversarial_loss, critic_loss, gradient_penalty, reconstruction_loss
+from singan_toolkit.training.losses import (
+    adversarial_loss,
+    fake_loss,
+    gradient_penalty,
+    real_loss,
+    reconstruction_loss,
+)
 from singan_toolkit.training.scale import Diverged, ScaleTraining
 from singan_toolkit.training.settings import Settings, settings_of
+from singan_toolkit.training.side_by_side import SideBySide
 from singan_toolkit.training.train import train_bundle
 
 Options = dict[str, Any]
@@ -109,7 +116,7 @@ def rmse(first: Tensor, second: Tensor) -> float:
         ("crop", 10),
         ("decay", "cosine"),
         ("precision", "float8"),
-        ("joint", "perhaps"),
+        ("reflect", "perhaps"),
     ],
 )
 def test_a_bad_value_is_refused_by_name(name: str, value: Any) -> None:
@@ -128,9 +135,9 @@ def test_an_unknown_preset_is_refused_with_those_there_are() -> None:
 
 
 def test_values_may_be_given_as_text() -> None:
-    settings = settings_of("draft", iterations="12", learning_rate="1e-3", joint="false", precision="float32")
-    assert (settings.iterations, settings.learning_rate, settings.joint) == (12, 1e-3, False)
-    assert settings == settings_of("draft", iterations=12, learning_rate=1e-3, joint=False, precision="float32")
+    settings = settings_of("draft", iterations="12", learning_rate="1e-3", reflect="false", precision="float32")
+    assert (settings.iterations, settings.learning_rate, settings.reflect) == (12, 1e-3, False)
+    assert settings == settings_of("draft", iterations=12, learning_rate=1e-3, reflect=False, precision="float32")
 
 
 def test_the_preset_paper_is_the_published_configuration() -> None:
@@ -293,7 +300,10 @@ def test_fresh_samples_are_used_once_each(batch: int) -> None:
 
     data = material(20, 20)
     source = cropper(ScaleData(**{**vars(data), "fresh": fresh}), crop=12, batch=batch)
-    used = [float(base[0, 0, 0]) for _ in range(60) for base in source.draw().base]
+    used = []
+    for _ in range(60):
+        source.refill(1)
+        used += [float(base[0, 0, 0]) for base in source.draw().base]
     assert len(set(used)) == len(used) == 60 * batch
     assert made == list(range(len(made)))
     assert len(made) <= len(used) + 20
@@ -317,6 +327,11 @@ def scale_data(amplitude: float = 0.05) -> ScaleData:
     return ScaleData(real, 0.7 * real, None, 0.5 * real, zeros, amplitude, grey_noise=False)
 
 
+def alone() -> SideBySide:
+    """One thread, as long as it is not entered."""
+    return SideBySide(torch.device("cpu"))
+
+
 def scale_training(settings: Settings, iterations: int, amplitude: float = 0.05, seed: int = 3) -> ScaleTraining:
     return ScaleTraining(
         settings,
@@ -326,6 +341,7 @@ def scale_training(settings: Settings, iterations: int, amplitude: float = 0.05,
         learning_rate=settings.learning_rate,
         dtype=torch.float32,
         seeds=(seed, seed + 1),
+        side=alone(),
     )
 
 
@@ -338,7 +354,7 @@ def learning_rates(settings: Settings, iterations: int) -> list[tuple[float, ...
 
     def note(done: int, losses: dict[str, float]) -> None:
         optimizers = itertools.chain(*training.optimizers)
-        rates.append(tuple(group["lr"] for optimizer in optimizers for group in optimizer.param_groups))
+        rates.append(tuple(float(group["lr"]) for optimizer in optimizers for group in optimizer.param_groups))
 
     training.run(note, always)
     return rates
@@ -433,9 +449,8 @@ def test_a_trained_generator_folds_into_the_same_function() -> None:
     torch.testing.assert_close(folded, training.generator.eval()(picture).detach(), atol=1e-5, rtol=0)
 
 
-@pytest.mark.parametrize("joint", [True, False], ids=["joint", "apart"])
-def test_the_critic_scores_the_real_picture_higher(joint: bool) -> None:
-    settings = settings_of("draft", joint=joint, discriminator_steps=5, learning_rate=2e-3, precision="float32")
+def test_the_critic_scores_the_real_picture_higher() -> None:
+    settings = settings_of("draft", discriminator_steps=5, learning_rate=2e-3, precision="float32")
     told: list[float] = []
     training = scale_training(settings, 3)
     training.run(lambda done, losses: told.append(losses["discriminator"]), always)
@@ -483,7 +498,7 @@ def test_the_critic_alone_draws_the_fakes_towards_the_real_picture() -> None:
     settings = settings_of(
         "draft", reconstruction=0, discriminator_steps=3, learning_rate=5e-3, weight_average=0, precision="float32"
     )
-    training = ScaleTraining(settings, 8, bright, 24, settings.learning_rate, torch.float32, seeds=(1, 2))
+    training = ScaleTraining(settings, 8, bright, 24, settings.learning_rate, torch.float32, (1, 2), alone())
     means: list[float] = []
 
     @torch.no_grad()
@@ -509,19 +524,25 @@ def test_steps_and_penalties_are_as_many_as_set(
 
         return call
 
-    for loss in (critic_loss, adversarial_loss, gradient_penalty):
+    for loss in (real_loss, fake_loss, adversarial_loss, gradient_penalty, reconstruction_loss):
         monkeypatch.setattr(f"singan_toolkit.training.scale.{loss.__name__}", counted(loss))
     settings = settings_of(preset, precision="float32")
     scale_training(settings, 4).run(lambda done, losses: None, always)
     penalties = -(-4 // settings.gradient_penalty_every) * steps[0]
-    assert calls == {"critic_loss": 4 * steps[0], "adversarial_loss": 4 * steps[1], "gradient_penalty": penalties}
+    assert calls == {
+        "real_loss": 4 * steps[0],
+        "fake_loss": 4 * steps[0],
+        "gradient_penalty": penalties,
+        "adversarial_loss": 4 * steps[1],
+        "reconstruction_loss": 4 * steps[1],
+    }
 
 
 def test_a_scale_may_start_from_anothers_weights() -> None:
     settings = settings_of("paper", precision="float32")
     first, second = scale_training(settings, 1, seed=1), scale_training(settings, 1, seed=2)
     states = first.states()
-    warm = ScaleTraining(settings, 8, scale_data(), 1, 1e-3, torch.float32, seeds=(2, 3), warm_start=states)
+    warm = ScaleTraining(settings, 8, scale_data(), 1, 1e-3, torch.float32, (2, 3), alone(), states)
     for network, source, fresh in zip(
         (warm.generator, warm.discriminator),
         (first.generator, first.discriminator),
@@ -540,10 +561,10 @@ def test_a_scale_may_start_from_anothers_weights() -> None:
 def test_an_exploded_loss_ends_the_scale(monkeypatch: pytest.MonkeyPatch, value: float) -> None:
     calls = itertools.count(1)
 
-    def explode(real: Tensor, fake: Tensor) -> Tensor:
-        return critic_loss(real, fake) + (value if next(calls) >= 4 else 0)
+    def explode(fake: Tensor) -> Tensor:
+        return fake_loss(fake) + (value if next(calls) >= 4 else 0)
 
-    monkeypatch.setattr("singan_toolkit.training.scale.critic_loss", explode)
+    monkeypatch.setattr("singan_toolkit.training.scale.fake_loss", explode)
     with pytest.raises(Diverged) as diverged:
         scale_training(settings_of("draft", precision="float32"), 9).run(lambda done, losses: None, always)
     assert diverged.value.iteration == 4
@@ -682,7 +703,7 @@ def test_the_preset_paper_trains_and_folds_its_batch_norm(photo: Path, tiny_sett
         dict(crop=0, batch=1),
         dict(pool_pixels=0),
         dict(pool_pixels=1),
-        dict(joint=False, discriminator_steps=2, generator_steps=2),
+        dict(discriminator_steps=2, generator_steps=2),
         dict(batch_pixels=1),
         dict(gradient_penalty_every=3),
         dict(channels=8, max_channels=4),
@@ -739,7 +760,7 @@ class Explosions:
         self.now = self.calls = 0
         self.events: list[Event] = []
         self.lasting = True
-        monkeypatch.setattr("singan_toolkit.training.scale.critic_loss", self.loss)
+        monkeypatch.setattr("singan_toolkit.training.scale.fake_loss", self.loss)
 
     def observe(self, event: Event) -> None:
         self.events.append(event)
@@ -748,11 +769,11 @@ class Explosions:
         elif isinstance(event, ScaleRestarted):
             self.calls = 0
 
-    def loss(self, real: Tensor, fake: Tensor) -> Tensor:
+    def loss(self, fake: Tensor) -> Tensor:
         self.calls += 1
         due = self.calls >= 3 if self.lasting else self.calls == 3
         exploded = due and self.now == self.scale_number and len(of_kind(ScaleRestarted, self.events)) < self.attempts
-        return critic_loss(real, fake) + (self.value if exploded else 0)
+        return fake_loss(fake) + (self.value if exploded else 0)
 
 
 @pytest.fixture

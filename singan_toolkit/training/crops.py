@@ -77,7 +77,8 @@ class Cropper:
         self.height, self.width = (min(crop, height), min(crop, width)) if crop else (height, width)
         self._whole = (self.height, self.width) == (height, width)
         self._samples = pad(data.samples)
-        self._used, self._drawn = len(data.samples), 0
+        self._left, self._drawn = 0, 0
+        self._next = torch.zeros((), dtype=torch.long, device=data.real.device)
         self._noisy = with_noise(
             torch.zeros_like(data.real[:, :1]), torch.ones_like(data.reconstruction_noise[:, :1]), 1
         )
@@ -102,16 +103,29 @@ class Cropper:
             reconstruction_noisy=_cut(self._reconstruction, first, rows, columns, self._whole),
         )
 
+    def refill(self, draws: int) -> None:
+        """Make sure of fresh samples, where they are wanted, for the next so many draws; call it before them."""
+        if self.data.fresh is None:
+            return
+        if draws * self.batch > self._left:
+            self._left = max(FRESH, draws * self.batch)
+            fresh = pad(self.data.fresh(range(self._drawn, self._drawn + self._left)))
+            self._drawn += self._left
+            self._next.zero_()
+            if self._samples.shape == fresh.shape:
+                self._samples.copy_(fresh)  # in place, for steps that were recorded
+            else:
+                self._samples = fresh
+        self._left -= draws * self.batch
+
     def _pick(self) -> Tensor:
         """Numbers of the samples to use, (B,)."""
         device = self.data.real.device
         if self.data.fresh is None:
             return torch.randint(len(self._samples), (self.batch,), generator=self.random, device=device)
-        if self._used + self.batch > len(self._samples):
-            numbers = range(self._drawn, self._drawn + max(FRESH, self.batch))
-            self._samples, self._used, self._drawn = pad(self.data.fresh(numbers)), 0, numbers.stop
-        self._used += self.batch
-        return torch.arange(self._used - self.batch, self._used, device=device)
+        numbers = self._next + torch.arange(self.batch, device=device)
+        self._next += self.batch
+        return numbers
 
     def _places(self) -> tuple[Tensor, Tensor]:
         """Rows (B, h + 10) and columns (B, w + 10) of the padded picture."""

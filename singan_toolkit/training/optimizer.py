@@ -23,11 +23,14 @@ def optimizers_of(network: nn.Module, settings: Settings, learning_rate: float) 
     parameters = list(network.parameters())
     hidden = [m.weight for m in network.modules() if isinstance(m, nn.Conv2d)][1:-1]
     muon: list[Optimizer] = []
+    device = parameters[0].device
+    fused = device.type in ("cpu", "cuda")
+    recorded = device.type == "cuda"
+    step = torch.tensor(learning_rate, device=device) if recorded else learning_rate  # a recorded step sees it change
     if settings.optimizer == "muon":
-        muon = [Muon(hidden, learning_rate, settings.beta1)]
+        muon = [Muon(hidden, step, settings.beta1)]
         parameters = [parameter for parameter in parameters if not any(parameter is kernel for kernel in hidden)]
-    fused = parameters[0].device.type in ("cpu", "cuda")
-    return [*muon, Adam(parameters, learning_rate, (settings.beta1, settings.beta2), fused=fused)]
+    return [*muon, Adam(parameters, step, (settings.beta1, settings.beta2), fused=fused, capturable=recorded)]
 
 
 class Muon(Optimizer):
@@ -43,7 +46,7 @@ class Muon(Optimizer):
         momentum: Decay of the moving average of the gradients, 0 to 1.
     """
 
-    def __init__(self, kernels: Iterable[Tensor], lr: float, momentum: float) -> None:
+    def __init__(self, kernels: Iterable[Tensor], lr: float | Tensor, momentum: float) -> None:
         super().__init__(kernels, dict(lr=lr, momentum=momentum))
 
     @torch.no_grad()
@@ -56,7 +59,7 @@ class Muon(Optimizer):
             directions = orthogonalize(gradients.lerp(average, group["momentum"]))
             scale = group["lr"] * max(directions.shape[1:]) ** 0.5
             for kernel, direction in zip(group["params"], directions, strict=True):
-                kernel.sub_(direction.view_as(kernel), alpha=scale)
+                kernel.sub_(scale * direction.view_as(kernel))
 
 
 def orthogonalize(matrices: Tensor, steps: int = 5) -> Tensor:

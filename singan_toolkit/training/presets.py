@@ -9,8 +9,8 @@ _FAST: dict[str, Any] = dict(
     max_channels=64,
     normalize_generator=False,
     normalize_discriminator=False,
-    iterations=1200,
-    finest_iterations=250,
+    iterations=300,
+    finest_iterations=150,
     discriminator_steps=1,
     generator_steps=1,
     optimizer="muon",
@@ -23,13 +23,12 @@ _FAST: dict[str, Any] = dict(
     batch=4,
     batch_pixels=9216,
     reflect=True,
-    joint=True,
     pool_pixels=1_500_000,
     precision="auto",
 )
 
 PRESETS: Mapping[str, Mapping[str, Any]] = {
-    "draft": _FAST | dict(iterations=300, finest_iterations=250),
+    "draft": _FAST | dict(iterations=120, finest_iterations=60),
     "fast": _FAST,
     "paper": {},
 }

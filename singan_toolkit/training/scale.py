@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from itertools import chain
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -12,9 +14,17 @@ from torch.nn import functional as F
 from singan_toolkit.pyramid.architecture import MARGIN
 from singan_toolkit.pyramid.networks import Discriminator, Generator, initialize
 from singan_toolkit.training.crops import Batch, Cropper, ScaleData
-from singan_toolkit.training.losses import adversarial_loss, critic_loss, gradient_penalty, reconstruction_loss
+from singan_toolkit.training.losses import (
+    adversarial_loss,
+    fake_loss,
+    gradient_penalty,
+    real_loss,
+    reconstruction_loss,
+)
 from singan_toolkit.training.optimizer import optimizers_of
+from singan_toolkit.training.replay import Replayed
 from singan_toolkit.training.settings import Settings
+from singan_toolkit.training.side_by_side import SideBySide
 
 EXPLODED = 1e5
 """A loss beyond this is taken for divergence: scores of a healthy critic stay within a few hundred."""
@@ -28,6 +38,17 @@ class Diverged(Exception):
         self.iteration = iteration
 
 
+class Term(NamedTuple):
+    """One term of a loss: its weight, and what computes it."""
+
+    weight: float
+    loss: Callable[[], Tensor]
+
+
+def _total(terms: list[Term], losses: list[Tensor]) -> Tensor:
+    return torch.stack([term.weight * loss for term, loss in zip(terms, losses, strict=True)]).sum()
+
+
 class ScaleTraining:
     """The two networks of one scale, their optimizers and the steps between them.
 
@@ -39,6 +60,7 @@ class ScaleTraining:
         learning_rate: Adam's step size before it decays.
         dtype: Type to convolve in.
         seeds: One for fresh weights, one for places and noise.
+        side: Works on the terms of a loss.
         warm_start: State dicts of the previous scale's generator and discriminator, if their widths match.
     """
 
@@ -51,6 +73,7 @@ class ScaleTraining:
         learning_rate: float,
         dtype: torch.dtype,
         seeds: tuple[int, int],
+        side: SideBySide,
         warm_start: tuple[dict[str, Tensor], dict[str, Tensor]] | None = None,
     ) -> None:
         device = data.real.device
@@ -70,13 +93,16 @@ class ScaleTraining:
         self.random = torch.Generator(device).manual_seed(seeds[1])
         batch, _ = settings.batch_at(*data.real.shape[-2:])
         self.cropper = Cropper(data, settings.crop, batch, self.random)
-        self.autocast = torch.autocast(device.type, dtype, enabled=dtype != torch.float32)
-        self.average_weight = 1.0
+        self.dtype, self.side = dtype, side
+        self.average_weight = torch.ones((), device=device)
         self.optimizers = [
             optimizers_of(network, settings, learning_rate) for network in (self.generator, self.discriminator)
         ]
-        self.losses: dict[str, Tensor] = {}
+        self.losses = {
+            name: torch.zeros((), device=device) for name in ("discriminator", "generator", "reconstruction")
+        }
         self.worst_loss = torch.zeros((), device=device)
+        self.iterate = {penalize: Replayed(partial(self._iterate, penalize), self.random) for penalize in (False, True)}
 
     def run(self, report: Callable[[int, dict[str, float]], None], report_due: Callable[[], bool]) -> None:
         """Train all iterations.
@@ -90,7 +116,8 @@ class ScaleTraining:
         """
         for iteration in range(self.iterations):
             self._schedule(iteration)
-            self._iterate(penalize=iteration % self.settings.gradient_penalty_every == 0)
+            self.cropper.refill(self.settings.discriminator_steps)
+            self.iterate[iteration % self.settings.gradient_penalty_every == 0]()
             if report_due() or iteration == self.iterations - 1:
                 if not self.worst_loss.item() < EXPLODED:
                     raise Diverged(iteration + 1)
@@ -115,73 +142,101 @@ class ScaleTraining:
             factor = max(1 - (iteration - start) / (self.iterations - start), 0.01)
         for optimizer in chain(*self.optimizers):
             for group in optimizer.param_groups:
-                group["lr"] = self.learning_rate * factor
+                if isinstance(group["lr"], Tensor):
+                    group["lr"].fill_(self.learning_rate * factor)
+                else:
+                    group["lr"] = self.learning_rate * factor
         # A young average follows closely, so that it does not remember the first weights.
-        self.average_weight = 1 - min(self.settings.weight_average, (1 + iteration) / (10 + iteration))
+        self.average_weight.fill_(1 - min(self.settings.weight_average, (1 + iteration) / (10 + iteration)))
 
     def _iterate(self, penalize: bool) -> None:
         settings = self.settings
         for step in range(settings.discriminator_steps):
             batch = self.cropper.draw()
-            if step < settings.discriminator_steps - 1:
-                with torch.no_grad():
-                    fake, _ = self._generate(batch)
-            else:
-                fake, reconstruction = self._generate(batch)
-            self._discriminator_step(self._shown(batch.real), self._shown(fake.detach()), penalize)
+            fakes = self._fakes(batch, differentiable=step == settings.discriminator_steps - 1)
+            self._discriminator_step(batch.real, fakes, penalize)
         for step in range(settings.generator_steps):
             if step > 0:
-                fake, reconstruction = self._generate(batch)
-            self._generator_step(fake, reconstruction, batch.real)
+                fakes = self._fakes(batch)
+            self._generator_step(batch, fakes)
+        worst = torch.stack(list(self.losses.values())).abs().max()
         # torch.maximum keeps a NaN, so that one is noticed at the next report wherever it arose.
-        self.worst_loss = torch.maximum(self.worst_loss, torch.stack(list(self.losses.values())).abs().max())
+        torch.maximum(self.worst_loss, worst, out=self.worst_loss)
         if settings.weight_average:
             with torch.no_grad():
                 for name, value in self.generator.named_parameters():
                     self.average[name].lerp_(value, self.average_weight)
 
-    def _generate(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Fakes and reconstructions at the batch's places."""
-        with self.autocast:
-            if self.settings.joint:
-                residuals = self.generator(torch.cat([batch.noisy, batch.reconstruction_noisy]))
-                fake, reconstruction = residuals.split([len(batch.noisy), len(batch.reconstruction_noisy)])
-            else:
-                fake, reconstruction = self.generator(batch.noisy), self.generator(batch.reconstruction_noisy)
-        return batch.base + fake, batch.reconstruction_base + reconstruction
+    def _fakes(self, batch: Batch, differentiable: bool = True) -> list[Tensor]:
+        """The batch's fakes, in one part or, where no batch norm ties them, as many as are worked on side by side."""
+        normalized = self.settings.normalize_generator or self.settings.normalize_discriminator
+        parts = 1 if normalized else min(self.side.workers, len(batch.noisy))
+
+        def make(base: Tensor, noisy: Tensor) -> Tensor:
+            with torch.set_grad_enabled(differentiable), self._autocast():
+                fake: Tensor = base + self.generator(noisy)
+                return fake
+
+        pairs = zip(batch.base.chunk(parts), batch.noisy.chunk(parts), strict=True)
+        return self.side.run([partial(make, *pair) for pair in pairs])
 
     def _shown(self, picture: Tensor) -> Tensor:
         """The picture as the discriminator is shown it."""
         return F.pad(picture, (MARGIN,) * 4, mode="reflect") if self.settings.reflect else picture
 
-    def _discriminator_step(self, real: Tensor, fake: Tensor, penalize: bool) -> None:
-        with self.autocast:
-            if self.settings.joint:
-                real_scores, fake_scores = self.discriminator(torch.cat([real, fake])).split([len(real), len(fake)])
-            else:
-                real_scores, fake_scores = self.discriminator(real), self.discriminator(fake)
-            loss = critic_loss(real_scores, fake_scores)
-            self.losses["discriminator"] = loss.detach()
-            if penalize:
-                mix = torch.rand((len(fake), 1, 1, 1), generator=self.random, device=real.device)
-                penalty = gradient_penalty(self.discriminator, real, fake, mix)
-                loss = loss + self.settings.gradient_penalty * self.settings.gradient_penalty_every * penalty
-        self._step(self.discriminator, self.optimizers[1], loss)
+    def _discriminator_step(self, real: Tensor, fakes: list[Tensor], penalize: bool) -> None:
+        real, fakes = self._shown(real), [self._shown(fake.detach()) for fake in fakes]
+        number = sum(map(len, fakes))
+        critic = [Term(len(fake) / number, partial(self._scored, fake_loss, fake)) for fake in fakes]
+        critic.append(Term(1.0, partial(self._scored, real_loss, real)))
+        penalties = []
+        if penalize:
+            weight = self.settings.gradient_penalty * self.settings.gradient_penalty_every
+            mixes = torch.rand((number, 1, 1, 1), generator=self.random, device=real.device)
+            reals = real.expand(number, -1, -1, -1)
+            for ends in zip(reals.chunk(len(fakes)), fakes, mixes.chunk(len(fakes)), strict=True):
+                share = len(ends[0]) / number
+                penalties.append(Term(weight * share, partial(gradient_penalty, self.discriminator, *ends)))
+        # The longest first: the last to begin should not be the last by far to end.
+        losses = self._step(self.discriminator, self.optimizers[1], [*penalties, *critic])
+        self.losses["discriminator"].copy_(_total(critic, losses[len(penalties) :]))
 
-    def _generator_step(self, fake: Tensor, reconstruction: Tensor, real: Tensor) -> None:
-        with self.autocast:
-            adversarial = adversarial_loss(self.discriminator(self._shown(fake)))
-        rebuilt = reconstruction_loss(reconstruction, real)
-        self.losses |= {"generator": adversarial.detach(), "reconstruction": rebuilt.detach()}
-        loss = adversarial + self.settings.reconstruction * rebuilt
-        self._step(self.generator, self.optimizers[0], loss)
+    def _generator_step(self, batch: Batch, fakes: list[Tensor]) -> None:
+        number = len(batch.noisy)
+        terms = [Term(len(fake) / number, partial(self._scored, adversarial_loss, self._shown(fake))) for fake in fakes]
+        rebuilt = Term(self.settings.reconstruction, partial(self._reconstruction_loss, batch))
+        *losses, reconstruction = self._step(self.generator, self.optimizers[0], [*terms, rebuilt])
+        self.losses["generator"].copy_(_total(terms, losses))
+        self.losses["reconstruction"].copy_(reconstruction)
 
-    @staticmethod
-    def _step(network: nn.Module, optimizers: list[torch.optim.Optimizer], loss: Tensor) -> None:
-        network.zero_grad()
-        loss.backward(inputs=list(network.parameters()))  # type: ignore[no-untyped-call]
+    def _scored(self, loss: Callable[[Tensor], Tensor], picture: Tensor) -> Tensor:
+        return loss(self.discriminator(picture))
+
+    def _reconstruction_loss(self, batch: Batch) -> Tensor:
+        rebuilt = batch.reconstruction_base + self.generator(batch.reconstruction_noisy)
+        return reconstruction_loss(rebuilt, batch.real)
+
+    def _autocast(self) -> torch.autocast:
+        half = self.dtype != torch.float32
+        return torch.autocast(self.data.real.device.type, self.dtype, enabled=half, cache_enabled=False)
+
+    def _step(self, network: nn.Module, optimizers: list[torch.optim.Optimizer], terms: list[Term]) -> list[Tensor]:
+        """Step a network down the gradient of the weighted sum of some terms, and return them."""
+        parameters = list(network.parameters())
+
+        def differentiate(term: Term) -> tuple[Tensor, tuple[Tensor, ...]]:
+            with self._autocast():
+                loss = term.loss()
+            return loss.detach(), torch.autograd.grad(term.weight * loss, parameters, materialize_grads=True)
+
+        losses, slopes = zip(*self.side.run([partial(differentiate, term) for term in terms]), strict=True)
+        for parameter, *parts in zip(parameters, *slopes, strict=True):
+            if parameter.grad is None:
+                parameter.grad = torch.empty_like(parameter)
+            parameter.grad.copy_(sum(parts[1:], parts[0]))
         for optimizer in optimizers:
             optimizer.step()
+        return list(losses)
 
     @torch.no_grad()
     def _settle_statistics(self, batches: int = 16) -> None:
@@ -196,8 +251,9 @@ class ScaleTraining:
             norm.reset_running_stats()
             norm.momentum = None  # a plain mean over the batches
         for _ in range(batches):
+            self.cropper.refill(1)
             batch = self.cropper.draw()
-            with self.autocast:
+            with self._autocast():
                 self.generator(torch.cat([batch.noisy, batch.reconstruction_noisy]))
         for norm in norms:
             norm.momentum = 0.1

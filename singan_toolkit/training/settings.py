@@ -49,7 +49,6 @@ class Settings(BaseModel):
     batch: int = Field(1, ge=1, le=256, description="fakes a step, at most")
     batch_pixels: int = Field(0, ge=0, description="fakes a step are fewer where they exceed this; 0 is no bound")
     reflect: bool = Field(False, description="the discriminator sees pictures continued by reflection at their sides")
-    joint: bool = Field(False, description="real, fake and reconstruction share passes (and batch statistics)")
     pool_pixels: int = Field(0, ge=0, description="samples of the lower scales kept and reused, in px; 0 draws anew")
     precision: Literal["float32", "bfloat16", "auto"] = Field("float32", description="of the convolutions")
 

@@ -32,16 +32,9 @@ from singan_toolkit.training.events import (
     TrainingStarted,
 )
 from singan_toolkit.training.loop import TrainingError
-from singan_toolkit.training.losses import (
-    adversarial_loss,
-    fake_loss,
-    gradient_penalty,
-    real_loss,
-    reconstruction_loss,
-)
+from singan_toolkit.training.losses import adversarial_loss, critic_loss, gradient_penalty, reconstruction_loss
 from singan_toolkit.training.scale import Diverged, ScaleTraining
 from singan_toolkit.training.settings import Settings, settings_of
-from singan_toolkit.training.side_by_side import SideBySide
 from singan_toolkit.training.train import train_bundle
 
 Options = dict[str, Any]
@@ -327,11 +320,6 @@ def scale_data(amplitude: float = 0.05) -> ScaleData:
     return ScaleData(real, 0.7 * real, None, 0.5 * real, zeros, amplitude, grey_noise=False)
 
 
-def alone() -> SideBySide:
-    """One thread, as long as it is not entered."""
-    return SideBySide(torch.device("cpu"))
-
-
 def scale_training(settings: Settings, iterations: int, amplitude: float = 0.05, seed: int = 3) -> ScaleTraining:
     return ScaleTraining(
         settings,
@@ -341,7 +329,6 @@ def scale_training(settings: Settings, iterations: int, amplitude: float = 0.05,
         learning_rate=settings.learning_rate,
         dtype=torch.float32,
         seeds=(seed, seed + 1),
-        side=alone(),
     )
 
 
@@ -354,7 +341,7 @@ def learning_rates(settings: Settings, iterations: int) -> list[tuple[float, ...
 
     def note(done: int, losses: dict[str, float]) -> None:
         optimizers = itertools.chain(*training.optimizers)
-        rates.append(tuple(float(group["lr"]) for optimizer in optimizers for group in optimizer.param_groups))
+        rates.append(tuple(group["lr"] for optimizer in optimizers for group in optimizer.param_groups))
 
     training.run(note, always)
     return rates
@@ -498,7 +485,7 @@ def test_the_critic_alone_draws_the_fakes_towards_the_real_picture() -> None:
     settings = settings_of(
         "draft", reconstruction=0, discriminator_steps=3, learning_rate=5e-3, weight_average=0, precision="float32"
     )
-    training = ScaleTraining(settings, 8, bright, 24, settings.learning_rate, torch.float32, (1, 2), alone())
+    training = ScaleTraining(settings, 8, bright, 24, settings.learning_rate, torch.float32, seeds=(1, 2))
     means: list[float] = []
 
     @torch.no_grad()
@@ -524,25 +511,19 @@ def test_steps_and_penalties_are_as_many_as_set(
 
         return call
 
-    for loss in (real_loss, fake_loss, adversarial_loss, gradient_penalty, reconstruction_loss):
+    for loss in (critic_loss, adversarial_loss, gradient_penalty):
         monkeypatch.setattr(f"singan_toolkit.training.scale.{loss.__name__}", counted(loss))
     settings = settings_of(preset, precision="float32")
     scale_training(settings, 4).run(lambda done, losses: None, always)
     penalties = -(-4 // settings.gradient_penalty_every) * steps[0]
-    assert calls == {
-        "real_loss": 4 * steps[0],
-        "fake_loss": 4 * steps[0],
-        "gradient_penalty": penalties,
-        "adversarial_loss": 4 * steps[1],
-        "reconstruction_loss": 4 * steps[1],
-    }
+    assert calls == {"critic_loss": 4 * steps[0], "adversarial_loss": 4 * steps[1], "gradient_penalty": penalties}
 
 
 def test_a_scale_may_start_from_anothers_weights() -> None:
     settings = settings_of("paper", precision="float32")
     first, second = scale_training(settings, 1, seed=1), scale_training(settings, 1, seed=2)
     states = first.states()
-    warm = ScaleTraining(settings, 8, scale_data(), 1, 1e-3, torch.float32, (2, 3), alone(), states)
+    warm = ScaleTraining(settings, 8, scale_data(), 1, 1e-3, torch.float32, seeds=(2, 3), warm_start=states)
     for network, source, fresh in zip(
         (warm.generator, warm.discriminator),
         (first.generator, first.discriminator),
@@ -561,10 +542,10 @@ def test_a_scale_may_start_from_anothers_weights() -> None:
 def test_an_exploded_loss_ends_the_scale(monkeypatch: pytest.MonkeyPatch, value: float) -> None:
     calls = itertools.count(1)
 
-    def explode(fake: Tensor) -> Tensor:
-        return fake_loss(fake) + (value if next(calls) >= 4 else 0)
+    def explode(real: Tensor, fake: Tensor) -> Tensor:
+        return critic_loss(real, fake) + (value if next(calls) >= 4 else 0)
 
-    monkeypatch.setattr("singan_toolkit.training.scale.fake_loss", explode)
+    monkeypatch.setattr("singan_toolkit.training.scale.critic_loss", explode)
     with pytest.raises(Diverged) as diverged:
         scale_training(settings_of("draft", precision="float32"), 9).run(lambda done, losses: None, always)
     assert diverged.value.iteration == 4
@@ -760,7 +741,7 @@ class Explosions:
         self.now = self.calls = 0
         self.events: list[Event] = []
         self.lasting = True
-        monkeypatch.setattr("singan_toolkit.training.scale.fake_loss", self.loss)
+        monkeypatch.setattr("singan_toolkit.training.scale.critic_loss", self.loss)
 
     def observe(self, event: Event) -> None:
         self.events.append(event)
@@ -769,11 +750,11 @@ class Explosions:
         elif isinstance(event, ScaleRestarted):
             self.calls = 0
 
-    def loss(self, fake: Tensor) -> Tensor:
+    def loss(self, real: Tensor, fake: Tensor) -> Tensor:
         self.calls += 1
         due = self.calls >= 3 if self.lasting else self.calls == 3
         exploded = due and self.now == self.scale_number and len(of_kind(ScaleRestarted, self.events)) < self.attempts
-        return fake_loss(fake) + (self.value if exploded else 0)
+        return critic_loss(real, fake) + (self.value if exploded else 0)
 
 
 @pytest.fixture

@@ -29,7 +29,6 @@ from singan_toolkit.training.events import (
 from singan_toolkit.training.precision import pick_precision
 from singan_toolkit.training.scale import Diverged, ScaleTraining
 from singan_toolkit.training.settings import Settings
-from singan_toolkit.training.side_by_side import SideBySide
 
 RETRIES = 3
 REPORT_SECONDS = 0.25
@@ -110,7 +109,6 @@ class _Training:
         scales = len(geometry.sizes)
         self.iterations = tuple(settings.iterations_at(n, scales) for n in range(scales))
         self.clock = _Clock(geometry, settings, self.iterations)
-        self.side = SideBySide(self.device)
         self.scales: list[Scale] = []
         self.margin = MARGIN if settings.noise_padding == "noise" else 0
         self.z_star = torch.randn(
@@ -147,8 +145,7 @@ class _Training:
     def _one(self, n: int, data: ScaleData, previous: ScaleTraining | None) -> ScaleTraining:
         started = time.monotonic()
         self.observer(ScaleStarted(n, data.noise_amplitude))
-        with self.side:
-            training = self._train_scale(n, data, previous)
+        training = self._train_scale(n, data, previous)
         self.scales.append(Scale(fold(training.generator), data.noise_amplitude))
         self._advance(n, data)
         self.observer(ScaleFinished(n, time.monotonic() - started, _rmse(self.reconstruction, data.real)))
@@ -206,7 +203,6 @@ class _Training:
                 learning_rate,
                 self.dtype,
                 seeds=(self._seed("weights", n, attempt), self._seed("steps", n, attempt)),
-                side=self.side,
                 warm_start=warm_start,
             )
             try:

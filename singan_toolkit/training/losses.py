@@ -8,18 +8,13 @@ import torch
 from torch import Tensor
 
 
-def real_loss(real_scores: Tensor) -> Tensor:
-    """What the discriminator minimizes on the real picture: its mean score, negated.
+def critic_loss(real_scores: Tensor, fake_scores: Tensor) -> Tensor:
+    """What the discriminator minimizes, without the penalty: the mean score of fakes less that of the real picture.
 
     Args:
-        real_scores: Score map of any shape; the mean is over all patches.
+        real_scores, fake_scores: Score maps of any shape; the mean is over all patches.
     """
-    return -real_scores.float().mean()
-
-
-def fake_loss(fake_scores: Tensor) -> Tensor:
-    """What the discriminator minimizes on fakes: their mean score."""
-    return fake_scores.float().mean()
+    return fake_scores.float().mean() - real_scores.float().mean()
 
 
 def adversarial_loss(fake_scores: Tensor) -> Tensor:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from itertools import chain
-from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -14,17 +13,10 @@ from torch.nn import functional as F
 from singan_toolkit.pyramid.architecture import MARGIN
 from singan_toolkit.pyramid.networks import Discriminator, Generator, initialize
 from singan_toolkit.training.crops import Batch, Cropper, ScaleData
-from singan_toolkit.training.losses import (
-    adversarial_loss,
-    fake_loss,
-    gradient_penalty,
-    real_loss,
-    reconstruction_loss,
-)
+from singan_toolkit.training.losses import adversarial_loss, critic_loss, gradient_penalty, reconstruction_loss
 from singan_toolkit.training.optimizer import optimizers_of
 from singan_toolkit.training.replay import Replayed
 from singan_toolkit.training.settings import Settings
-from singan_toolkit.training.side_by_side import SideBySide
 
 EXPLODED = 1e5
 """A loss beyond this is taken for divergence: scores of a healthy critic stay within a few hundred."""
@@ -38,17 +30,6 @@ class Diverged(Exception):
         self.iteration = iteration
 
 
-class Term(NamedTuple):
-    """One term of a loss: its weight, and what computes it."""
-
-    weight: float
-    loss: Callable[[], Tensor]
-
-
-def _total(terms: list[Term], losses: list[Tensor]) -> Tensor:
-    return torch.stack([term.weight * loss for term, loss in zip(terms, losses, strict=True)]).sum()
-
-
 class ScaleTraining:
     """The two networks of one scale, their optimizers and the steps between them.
 
@@ -60,7 +41,6 @@ class ScaleTraining:
         learning_rate: Adam's step size before it decays.
         dtype: Type to convolve in.
         seeds: One for fresh weights, one for places and noise.
-        side: Works on the terms of a loss.
         warm_start: State dicts of the previous scale's generator and discriminator, if their widths match.
     """
 
@@ -73,7 +53,6 @@ class ScaleTraining:
         learning_rate: float,
         dtype: torch.dtype,
         seeds: tuple[int, int],
-        side: SideBySide,
         warm_start: tuple[dict[str, Tensor], dict[str, Tensor]] | None = None,
     ) -> None:
         device = data.real.device
@@ -93,7 +72,7 @@ class ScaleTraining:
         self.random = torch.Generator(device).manual_seed(seeds[1])
         batch, _ = settings.batch_at(*data.real.shape[-2:])
         self.cropper = Cropper(data, settings.crop, batch, self.random)
-        self.dtype, self.side = dtype, side
+        self.autocast = torch.autocast(device.type, dtype, enabled=dtype != torch.float32, cache_enabled=False)
         self.average_weight = torch.ones((), device=device)
         self.optimizers = [
             optimizers_of(network, settings, learning_rate) for network in (self.generator, self.discriminator)
@@ -153,12 +132,13 @@ class ScaleTraining:
         settings = self.settings
         for step in range(settings.discriminator_steps):
             batch = self.cropper.draw()
-            fakes = self._fakes(batch, differentiable=step == settings.discriminator_steps - 1)
-            self._discriminator_step(batch.real, fakes, penalize)
+            with torch.set_grad_enabled(step == settings.discriminator_steps - 1):
+                fake = self._fake(batch)
+            self._discriminator_step(self._shown(batch.real), self._shown(fake.detach()), penalize)
         for step in range(settings.generator_steps):
             if step > 0:
-                fakes = self._fakes(batch)
-            self._generator_step(batch, fakes)
+                fake = self._fake(batch)
+            self._generator_step(fake, batch)
         worst = torch.stack(list(self.losses.values())).abs().max()
         # torch.maximum keeps a NaN, so that one is noticed at the next report wherever it arose.
         torch.maximum(self.worst_loss, worst, out=self.worst_loss)
@@ -167,76 +147,40 @@ class ScaleTraining:
                 for name, value in self.generator.named_parameters():
                     self.average[name].lerp_(value, self.average_weight)
 
-    def _fakes(self, batch: Batch, differentiable: bool = True) -> list[Tensor]:
-        """The batch's fakes, in one part or, where no batch norm ties them, as many as are worked on side by side."""
-        normalized = self.settings.normalize_generator or self.settings.normalize_discriminator
-        parts = 1 if normalized else min(self.side.workers, len(batch.noisy))
-
-        def make(base: Tensor, noisy: Tensor) -> Tensor:
-            with torch.set_grad_enabled(differentiable), self._autocast():
-                fake: Tensor = base + self.generator(noisy)
-                return fake
-
-        pairs = zip(batch.base.chunk(parts), batch.noisy.chunk(parts), strict=True)
-        return self.side.run([partial(make, *pair) for pair in pairs])
+    def _fake(self, batch: Batch) -> Tensor:
+        with self.autocast:
+            fake: Tensor = batch.base + self.generator(batch.noisy)
+        return fake
 
     def _shown(self, picture: Tensor) -> Tensor:
         """The picture as the discriminator is shown it."""
         return F.pad(picture, (MARGIN,) * 4, mode="reflect") if self.settings.reflect else picture
 
-    def _discriminator_step(self, real: Tensor, fakes: list[Tensor], penalize: bool) -> None:
-        real, fakes = self._shown(real), [self._shown(fake.detach()) for fake in fakes]
-        number = sum(map(len, fakes))
-        critic = [Term(len(fake) / number, partial(self._scored, fake_loss, fake)) for fake in fakes]
-        critic.append(Term(1.0, partial(self._scored, real_loss, real)))
-        penalties = []
-        if penalize:
-            weight = self.settings.gradient_penalty * self.settings.gradient_penalty_every
-            mixes = torch.rand((number, 1, 1, 1), generator=self.random, device=real.device)
-            reals = real.expand(number, -1, -1, -1)
-            for ends in zip(reals.chunk(len(fakes)), fakes, mixes.chunk(len(fakes)), strict=True):
-                share = len(ends[0]) / number
-                penalties.append(Term(weight * share, partial(gradient_penalty, self.discriminator, *ends)))
-        # The longest first: the last to begin should not be the last by far to end.
-        losses = self._step(self.discriminator, self.optimizers[1], [*penalties, *critic])
-        self.losses["discriminator"].copy_(_total(critic, losses[len(penalties) :]))
+    def _discriminator_step(self, real: Tensor, fake: Tensor, penalize: bool) -> None:
+        with self.autocast:
+            loss = critic_loss(self.discriminator(real), self.discriminator(fake))
+            self.losses["discriminator"].copy_(loss.detach())
+            if penalize:
+                mix = torch.rand((len(fake), 1, 1, 1), generator=self.random, device=real.device)
+                penalty = gradient_penalty(self.discriminator, real, fake, mix)
+                loss = loss + self.settings.gradient_penalty * self.settings.gradient_penalty_every * penalty
+        self._step(self.discriminator, self.optimizers[1], loss)
 
-    def _generator_step(self, batch: Batch, fakes: list[Tensor]) -> None:
-        number = len(batch.noisy)
-        terms = [Term(len(fake) / number, partial(self._scored, adversarial_loss, self._shown(fake))) for fake in fakes]
-        rebuilt = Term(self.settings.reconstruction, partial(self._reconstruction_loss, batch))
-        *losses, reconstruction = self._step(self.generator, self.optimizers[0], [*terms, rebuilt])
-        self.losses["generator"].copy_(_total(terms, losses))
-        self.losses["reconstruction"].copy_(reconstruction)
+    def _generator_step(self, fake: Tensor, batch: Batch) -> None:
+        with self.autocast:
+            adversarial = adversarial_loss(self.discriminator(self._shown(fake)))
+            reconstruction = batch.reconstruction_base + self.generator(batch.reconstruction_noisy)
+        rebuilt = reconstruction_loss(reconstruction, batch.real)
+        self.losses["generator"].copy_(adversarial.detach())
+        self.losses["reconstruction"].copy_(rebuilt.detach())
+        self._step(self.generator, self.optimizers[0], adversarial + self.settings.reconstruction * rebuilt)
 
-    def _scored(self, loss: Callable[[Tensor], Tensor], picture: Tensor) -> Tensor:
-        return loss(self.discriminator(picture))
-
-    def _reconstruction_loss(self, batch: Batch) -> Tensor:
-        rebuilt = batch.reconstruction_base + self.generator(batch.reconstruction_noisy)
-        return reconstruction_loss(rebuilt, batch.real)
-
-    def _autocast(self) -> torch.autocast:
-        half = self.dtype != torch.float32
-        return torch.autocast(self.data.real.device.type, self.dtype, enabled=half, cache_enabled=False)
-
-    def _step(self, network: nn.Module, optimizers: list[torch.optim.Optimizer], terms: list[Term]) -> list[Tensor]:
-        """Step a network down the gradient of the weighted sum of some terms, and return them."""
-        parameters = list(network.parameters())
-
-        def differentiate(term: Term) -> tuple[Tensor, tuple[Tensor, ...]]:
-            with self._autocast():
-                loss = term.loss()
-            return loss.detach(), torch.autograd.grad(term.weight * loss, parameters, materialize_grads=True)
-
-        losses, slopes = zip(*self.side.run([partial(differentiate, term) for term in terms]), strict=True)
-        for parameter, *parts in zip(parameters, *slopes, strict=True):
-            if parameter.grad is None:
-                parameter.grad = torch.empty_like(parameter)
-            parameter.grad.copy_(sum(parts[1:], parts[0]))
+    @staticmethod
+    def _step(network: nn.Module, optimizers: list[torch.optim.Optimizer], loss: Tensor) -> None:
+        network.zero_grad()
+        loss.backward(inputs=list(network.parameters()))  # type: ignore[no-untyped-call]
         for optimizer in optimizers:
             optimizer.step()
-        return list(losses)
 
     @torch.no_grad()
     def _settle_statistics(self, batches: int = 16) -> None:
@@ -253,7 +197,7 @@ class ScaleTraining:
         for _ in range(batches):
             self.cropper.refill(1)
             batch = self.cropper.draw()
-            with self._autocast():
+            with self.autocast:
                 self.generator(torch.cat([batch.noisy, batch.reconstruction_noisy]))
         for norm in norms:
             norm.momentum = 0.1

@@ -7,6 +7,7 @@ import sys
 
 import rich_click as click
 
+from singan_toolkit.cli.bench import bench
 from singan_toolkit.cli.demo import demo
 from singan_toolkit.cli.info import info
 from singan_toolkit.cli.listing import plugins, tasks
@@ -34,7 +35,7 @@ def cli() -> None:
     """Train a pyramid of tiny GANs on one picture, keep it as one file, and make new pictures with it."""
 
 
-for command in (train, run, info, tasks, plugins, demo):
+for command in (train, run, info, tasks, plugins, demo, bench):
     cli.add_command(command)
 
 

@@ -1,0 +1,80 @@
+"""What is measured: one picture, at one size, with one preset. No torch here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from singan_toolkit.imaging.pictures import Picture, PictureError
+from singan_toolkit.pyramid.architecture import channels_at
+from singan_toolkit.pyramid.geometry import Geometry
+from singan_toolkit.training.settings import Settings, settings_of
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A picture and how a pyramid is to be trained on it.
+
+    Attributes:
+        picture: The picture in full.
+        preset: Name of the preset that the settings came from.
+        settings: How to train; ``max_size`` is the size that it is measured at.
+        device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
+        seed: Of everything random.
+        keep: Folder for the bundle and the samples that a training gives, named after the picture; None to drop them.
+    """
+
+    picture: Picture
+    preset: str
+    settings: Settings
+    device: str = "auto"
+    seed: int = 0
+    keep: Path | None = None
+
+    @classmethod
+    def of_preset(cls, picture: Picture, preset: str, size: int, changes: Mapping[str, Any], **how: Any) -> Subject:
+        """A picture at one size, with a preset's settings and some of them changed.
+
+        Args:
+            picture: The picture in full.
+            preset: ``draft``, ``fast`` or ``paper``.
+            size: Longer side in pixels.
+            changes: Settings by name.
+            how: ``device``, ``seed`` and ``keep``.
+
+        Raises:
+            ValueError: A setting is out of range, or the picture cannot be trained on at that size.
+        """
+        if size > max(picture.size):
+            height, width = picture.size
+            raise PictureError(
+                f"{picture.name} is {width}x{height} pixels, and is not enlarged to {size}: give a larger one"
+            )
+        subject = cls(picture, preset, settings_of(preset, **{**changes, "max_size": size}), **how)
+        try:
+            _ = subject.geometry
+        except ValueError as error:
+            raise PictureError(f"cannot train on {picture.name}: {error}") from error
+        return subject
+
+    @property
+    def geometry(self) -> Geometry:
+        """Sizes of the scales.
+
+        Raises:
+            ValueError: The picture is too small for a pyramid.
+        """
+        settings = self.settings
+        return Geometry.of_picture(*self.picture.size, settings.min_size, settings.max_size, settings.factor)
+
+    @property
+    def kernels(self) -> list[int]:
+        """Of each hidden convolution, by scale."""
+        settings = self.settings
+        return [channels_at(n, settings.channels, settings.max_channels) for n in range(len(self.geometry.sizes))]
+
+    def __str__(self) -> str:
+        height, width = self.geometry.finest
+        return f"preset {self.preset} at {width}x{height}"

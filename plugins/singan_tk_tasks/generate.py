@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 class Generate(Task):
     """Draw new pictures with the same textures and objects, from noise.
 
-    Coarse scales draw the layout. With a start scale above 0 the layout below it is that of the training picture, and
+    Coarse scales draw the layout: several for each picture, of which the one most like the training picture in its
+    patches is kept. With a start scale above 0 the layout below it is that of the training picture, and
     only what is finer varies (paper figure 8).
     """
 
@@ -31,12 +32,21 @@ class Generate(Task):
             show_default=True,
             help="Keep the training picture's layout below this scale.",
         ),
+        click.Option(
+            ["--candidates"],
+            type=click.IntRange(1, 64),
+            default=8,
+            show_default=True,
+            help="Layouts to draw for each picture, of which the most typical is kept.",
+        ),
         click.Option(["--width"], type=click.IntRange(25, 8192), help="Width in pixels.  [default: as trained]"),
         click.Option(["--height"], type=click.IntRange(25, 8192), help="Height in pixels.  [default: as trained]"),
     )
 
     def plan(self, bundle: Bundle, *, scale: int, seed: int, **options: Any) -> Plan:
         """All scales from noise, or from z* up to the start scale."""
+        from singan_toolkit.imaging.tensors import to_tensor
+        from singan_toolkit.pyramid.layout import most_typical
         from singan_toolkit.pyramid.noise import Gaussian, NoiseSource, Reconstruction, SwitchAt
 
         start, scales = options["start_scale"], len(bundle.geometry.sizes)
@@ -48,22 +58,21 @@ class Generate(Task):
             raise TaskError(
                 "a start scale keeps the training picture's layout, so width and height cannot be changed too"
             )
+        pyramid, route, samples = bundle.pyramid("cpu"), bundle.geometry.route(finest=size), range(options["count"])
         noise: NoiseSource = Gaussian(seed)
         if start:
-            noise = SwitchAt(start, Reconstruction(bundle.pyramid("cpu").z_star), noise)
-        return Plan(
-            route=bundle.geometry.route(finest=size),
-            noise=noise,
-            samples=range(options["count"]),
-            material=seed,
-        )
+            noise = SwitchAt(start, Reconstruction(pyramid.z_star), noise)
+            return Plan(route=route, noise=noise, samples=samples, material=seed)
+        real = to_tensor(bundle.picture)
+        chosen = most_typical(pyramid, real, route, noise, samples, options["candidates"])
+        return Plan(route=route, noise=noise, samples=chosen, material=seed)
 
     def finish(self, walked: Tensor, plan: Plan) -> Output:
         """One picture a sample, named by the seed that draws it alone."""
         from singan_toolkit import Picture
         from singan_toolkit.imaging.tensors import to_bytes
 
-        labels = [f"{plan.material + sample:04d}" for sample in plan.samples]
+        labels = [f"{plan.material + number:04d}" for number in range(len(walked))]
         return Output([Result(Picture(to_bytes(one), label), label) for one, label in zip(walked, labels, strict=True)])
 
 

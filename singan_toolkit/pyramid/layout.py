@@ -1,0 +1,58 @@
+"""Choosing among layouts drawn from noise."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from singan_toolkit.pyramid.geometry import Step
+from singan_toolkit.pyramid.noise import NoiseSource
+from singan_toolkit.pyramid.patches import patch_distances
+from singan_toolkit.pyramid.resample import resize
+from singan_toolkit.pyramid.walk import Pyramid, walk
+
+LAYOUT_STEPS = 3
+"""Steps of a route after which a layout is judged: the coarsest scales draw it, the others refine it."""
+CANDIDATE = 1 << 40
+"""Between the sample numbers of one sample's candidates."""
+
+
+@torch.no_grad()
+def most_typical(
+    pyramid: Pyramid,
+    real: Tensor,
+    route: Sequence[Step],
+    noise: NoiseSource,
+    samples: Sequence[int],
+    candidates: int,
+) -> list[int]:
+    """For each sample, the one of several layouts whose patches are most like the training picture's.
+
+    A network that sees 11x11 pixels of white noise cannot know how much of anything there is elsewhere, so now and then
+    a picture comes out all sky or all trees. (As published, batch norm with the statistics of the very sample holds it
+    near the right mix; here it is folded away, so that a sample can be of any size and be made in parts.) Layouts are
+    tiny: drawing some and keeping the best costs little and needs no training.
+
+    Args:
+        pyramid: A trained pyramid.
+        real: (1, 3, H, W) in -1..1, the training picture, of any size.
+        route: From noise at the coarsest scale on.
+        noise: Of the samples. Candidate c of sample i is sample i + c * 2^40.
+        samples: Their numbers.
+        candidates: Layouts to choose from, for each; of 1, sample i stays sample i.
+
+    Returns:
+        Numbers of the chosen samples, to walk the whole route with.
+    """
+    if candidates == 1:
+        return list(samples)
+    steps = route[:LAYOUT_STEPS]
+    expected = resize(real.to(pyramid.device), pyramid.geometry.sizes[steps[-1].scale])
+    chosen = []
+    for sample in samples:
+        numbers = [sample + candidate * CANDIDATE for candidate in range(candidates)]
+        layouts = walk(pyramid, steps, noise, samples=numbers)
+        chosen.append(numbers[int(patch_distances(expected, layouts, directions=32).argmin())])
+    return chosen

@@ -1,0 +1,76 @@
+"""Choosing among layouts, and the distance between the patches of two pictures."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+import singan_toolkit as st
+from singan_toolkit.imaging.tensors import to_tensor
+from singan_toolkit.pyramid.layout import CANDIDATE, LAYOUT_STEPS, most_typical
+from singan_toolkit.pyramid.noise import Gaussian
+from singan_toolkit.pyramid.patches import patch_distances
+from singan_toolkit.pyramid.resample import resize
+from singan_toolkit.pyramid.walk import walk
+
+
+def blurred_noise(height: int, width: int, seed: int = 0) -> torch.Tensor:
+    random = torch.Generator().manual_seed(seed)
+    return resize(torch.randn(1, 3, height // 3, width // 3, generator=random), (height, width))
+
+
+def chosen(bundle: st.Bundle, candidates: int, samples: range = range(3), seed: int = 5) -> list[int]:
+    pyramid = bundle.pyramid("cpu")
+    real = to_tensor(bundle.picture)
+    return most_typical(pyramid, real, pyramid.geometry.route(), Gaussian(seed), samples, candidates)
+
+
+def test_of_one_candidate_the_samples_stay_as_they_are(tiny_bundle: st.Bundle) -> None:
+    assert chosen(tiny_bundle, 1) == [0, 1, 2]
+
+
+def test_the_layout_nearest_to_the_picture_is_chosen(tiny_bundle: st.Bundle) -> None:
+    pyramid = tiny_bundle.pyramid("cpu")
+    route = pyramid.geometry.route()[:LAYOUT_STEPS]
+    expected = resize(to_tensor(tiny_bundle.picture), (route[-1].height, route[-1].width))
+    for sample, number in enumerate(chosen(tiny_bundle, 4)):
+        numbers = [sample + n * CANDIDATE for n in range(4)]
+        layouts = [walk(pyramid, route, Gaussian(5), samples=[one]) for one in numbers]
+        distances = [patch_distances(expected, layout, directions=32)[0] for layout in layouts]
+        assert number == numbers[int(np.argmin(distances))]
+
+
+def test_a_choice_depends_on_its_own_sample_alone(tiny_bundle: st.Bundle) -> None:
+    (alone,) = chosen(tiny_bundle, 6, range(2, 3))
+    assert chosen(tiny_bundle, 6)[2] == alone
+
+
+def test_candidates_bring_generated_pictures_nearer(tiny_bundle: st.Bundle) -> None:
+    real = to_tensor(tiny_bundle.picture)
+    means = []
+    for candidates in (1, 16):
+        drawn = tiny_bundle.run("generate", count=12, candidates=candidates)
+        means.append(patch_distances(real, torch.cat([to_tensor(one) for one in drawn])).mean())
+    assert means[1] < means[0]
+
+
+def test_the_same_patches_are_at_no_distance_wherever_they_are() -> None:
+    picture = blurred_noise(30, 36)
+    twice = torch.cat([picture, picture], dim=3)
+    (same,) = patch_distances(picture, picture)
+    (repeated,) = patch_distances(picture, twice, levels=1)
+    (other,) = patch_distances(picture, blurred_noise(30, 36, seed=1), levels=1)
+    assert same == 0
+    assert repeated < 0.3 * other
+
+
+def test_each_picture_of_a_batch_is_measured_alone() -> None:
+    real, pictures = blurred_noise(24, 24), torch.cat([blurred_noise(24, 30, seed) for seed in (1, 2)])
+    alone = [patch_distances(real, picture[None])[0] for picture in pictures]
+    np.testing.assert_allclose(patch_distances(real, pictures), alone, rtol=1e-5)
+
+
+def test_a_picture_without_a_whole_patch_is_refused() -> None:
+    with pytest.raises(ValueError, match="smaller than a patch of 7 pixels"):
+        patch_distances(torch.zeros(1, 3, 9, 6), torch.zeros(1, 3, 9, 9))

@@ -6,14 +6,22 @@ import dataclasses
 import json
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
+from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn
+from rich.table import Table
+from rich.text import Text
 
 from singan_toolkit.cli.console import Console
 from singan_toolkit.training import events
 from singan_toolkit.training.events import Event, Observer
+
+if TYPE_CHECKING:
+    from singan_toolkit.tasks.train_many import Trained
 
 PLAIN_SECONDS = 10.0
 
@@ -96,6 +104,91 @@ class _Live(_Plain):
             left=_left(event.seconds_left),
             losses=" ".join(f"{name[0].upper()} {loss:+.3f}" for name, loss in event.losses.items()),
         )
+
+
+@contextmanager
+def pictures_progress(console: Console, total: int) -> Iterator[PicturesProgress]:
+    """What tells, on stderr in the console's mode, of the trainings on ``total`` pictures."""
+    if console.mode != "rich":
+        yield PicturesProgress(console, total)
+        return
+    with Progress(
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        TaskProgressColumn(),
+        TextColumn("{task.fields[left]}"),
+        console=console.errors,
+        redirect_stdout=sys.stdout.isatty(),  # results go above the bars, but not where they are sent elsewhere
+    ) as bars:
+        yield PicturesProgress(console, total, bars)
+
+
+class PicturesProgress:
+    """Many trainings: a bar for all and one for each that is going on, or a line for each that has ended."""
+
+    def __init__(self, console: Console, total: int, bars: Progress | None = None) -> None:
+        self.console, self.total, self.bars = console, total, bars
+        self.started = time.monotonic()
+        self.training: dict[Path, events.Progress] = {}
+        self.rows: dict[Path, TaskID] = {}
+        self.trained = self.failed = 0
+        if bars:
+            self.overall = bars.add_task(f"{self.count()} pictures", total=total, left="")
+
+    def observe(self, picture: Path, event: Event) -> None:
+        """Take notice of an event in the training on a picture."""
+        if not isinstance(event, events.Progress):
+            return
+        self.training[picture] = event
+        if self.bars:
+            if picture not in self.rows:
+                self.rows[picture] = self.bars.add_task(picture.name, total=1.0, left="")
+            self.bars.update(self.rows[picture], completed=event.done, left=_left(event.seconds_left))
+            self.bars.update(self.overall, completed=self.done(), left=self.left())
+
+    def ended(self, outcome: Trained) -> None:
+        """Take notice of what became of a picture."""
+        self.training.pop(outcome.picture, None)
+        self.trained += outcome.bundle is not None
+        self.failed += outcome.bundle is None
+        if self.bars:
+            if outcome.picture in self.rows:
+                self.bars.remove_task(self.rows.pop(outcome.picture))
+            what = f"{self.count()} pictures"
+            self.bars.update(self.overall, completed=self.done(), description=what, left=self.left())
+        # Where there are bars the path among the results says enough, with --json the object there.
+        if self.console.mode == "plain" or (self.bars and outcome.error):
+            seconds = outcome.bundle.manifest.training.seconds if outcome.bundle else 0
+            how = f"failed: {outcome.error}" if outcome.error else f"trained in {seconds:.0f} s"
+            self.console.note(f"{self.count()}: {outcome.picture} {how}" + (self.left() and f"; {self.left()}"))
+
+    def count(self) -> str:
+        return f"{self.trained + self.failed} of {self.total}"
+
+    def done(self) -> float:
+        """Pictures' worth of work that is done, failures included."""
+        return self.trained + self.failed + sum(event.done for event in self.training.values())
+
+    def left(self) -> str:
+        """The time left, from what was done so far; empty where nothing was, or nothing is left."""
+        worked, missing = self.done() - self.failed, self.total - self.done()
+        if not worked or missing <= 0:
+            return ""
+        longest = max((event.seconds_left for event in self.training.values()), default=0.0)
+        seconds = max(longest, (time.monotonic() - self.started) / worked * missing)
+        return f"{timedelta(seconds=round(seconds))} left"
+
+
+def show_failures(console: Console, failures: Mapping[Path, str]) -> None:
+    """A table on stderr of the pictures that failed, and why; in a pipe, fields separated by a tab."""
+    if console.mode == "rich":
+        table = Table("picture", "what is wrong", box=None, header_style="bold", pad_edge=False)
+        for picture, error in failures.items():
+            table.add_row(Text(str(picture)), Text(error))
+        console.errors.print(table)
+    elif console.mode != "json":
+        for picture, error in failures.items():
+            print(f"{picture}\t{error}", file=sys.stderr)
 
 
 def _size(size: tuple[int, int]) -> str:

@@ -1,14 +1,22 @@
-"""``singan-tk train``: from a picture to a bundle."""
+"""``singan-tk train``: from a picture to a bundle, or from many to a bundle each."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
+from contextlib import closing
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import rich_click as click
+from click.exceptions import Exit
 
 from singan_toolkit.cli.console import Console, output_options
 from singan_toolkit.training.presets import DEFAULT_PRESET, PRESETS
+
+if TYPE_CHECKING:
+    from singan_toolkit.bundle import Bundle
+    from singan_toolkit.tasks.train_many import Trained
 
 
 def _list_settings(context: click.Context, _: click.Parameter, wanted: bool) -> None:
@@ -36,9 +44,12 @@ def _check_writable(target: Path) -> None:
 
 
 @click.command()
-@click.argument("picture", type=click.Path(dir_okay=False, path_type=Path))
+@click.argument("pictures", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option(
-    "-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="Bundle to write  [default: PICTURE.sgb]"
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    help="Bundle to write; for several pictures, folder to write to  [default: PICTURE.sgb]",
 )
 @click.option(
     "--preset", type=click.Choice(list(PRESETS)), default=DEFAULT_PRESET, show_default=True, help="How thoroughly."
@@ -56,11 +67,16 @@ def _check_writable(target: Path) -> None:
 )
 @click.option("--seed", type=int, default=0, show_default=True, help="The same seed trains the same pyramid.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or mps.")
-@click.option("--force", is_flag=True, help="Replace a bundle that exists.")
+@click.option("--force", is_flag=True, help="Replace bundles that exist; without it, several pictures' are skipped.")
+@click.option(
+    "--jobs",
+    type=click.IntRange(min=1),
+    help="Pictures in training at a time  [default: one a core, or 4 on a GPU, as far as memory allows]",
+)
 @output_options
 def train(
     console: Console,
-    picture: Path,
+    pictures: tuple[Path, ...],
     output: Path | None,
     preset: str,
     task: str | None,
@@ -69,31 +85,112 @@ def train(
     seed: int,
     device: str,
     force: bool,
+    jobs: int | None,
 ) -> None:
-    """Train a pyramid on one PICTURE and keep it as a bundle."""
-    target = output or picture.with_suffix(".sgb")
-    if target.exists() and not force:
-        raise click.UsageError(f"{target} exists; give another -o, or --force to replace it")
+    """Train a pyramid on each of the PICTURES and keep it as a bundle.
+
+    PICTURES are files, folders (the pictures directly inside) and patterns like 'photos/*.jpg'. Of several pictures,
+    those that have their bundle already are skipped, so that a run that was interrupted goes on.
+    """
+    from singan_toolkit.tasks.inputs import names_one_file
+
+    how = dict(preset=preset, task=task, seed=seed, device=device, **_settings(max_size, changes))
+    if names_one_file(pictures):
+        _train_one(console, pictures[0], output, force, how)
+    else:
+        _train_many(console, _targets(pictures, output), force, dict(jobs=jobs, **how))
+
+
+def _settings(max_size: int | None, changes: Iterable[str]) -> dict[str, str | int]:
+    from singan_toolkit.training.settings import Settings
+
     settings: dict[str, str | int] = {} if max_size is None else {"max_size": max_size}
     for change in changes:
         name, equals, value = change.partition("=")
         if not equals or not name:
             raise click.UsageError(f"--set {change}: give NAME=VALUE; --settings lists the names")
         settings[name] = value
+    if unknown := settings.keys() - Settings.model_fields.keys():
+        raise click.UsageError(f"there is no setting {min(unknown)}; --settings lists the names")
+    return settings
+
+
+def _train_one(console: Console, picture: Path, output: Path | None, force: bool, how: dict[str, Any]) -> None:
+    target = output or picture.with_suffix(".sgb")
+    if output and output.is_dir():
+        raise click.BadParameter(f"File {str(target)!r} is a directory.", param_hint=["-o", "--output"])
+    if target.exists() and not force:
+        raise click.UsageError(f"{target} exists; give another -o, or --force to replace it")
     _check_writable(target)
 
     from singan_toolkit.cli.progress import training_progress
     from singan_toolkit.tasks.train import train as train_bundle
-    from singan_toolkit.training.settings import Settings
-
-    if unknown := settings.keys() - Settings.model_fields.keys():
-        raise click.UsageError(f"there is no setting {min(unknown)}; --settings lists the names")
 
     with training_progress(console) as observer:
-        bundle = train_bundle(
-            picture, preset=preset, task=task, seed=seed, device=device, observer=observer, **settings
-        )
+        bundle = train_bundle(picture, observer=observer, **how)
     bundle.save(target)
     seconds = bundle.manifest.training.seconds
     console.note(f"trained in {seconds:.0f} s; try: singan-tk run generate --bundle {target}")
     console.result(str(target), bundle=str(target), seconds=round(seconds, 1), scales=len(bundle.manifest.scales))
+
+
+def _targets(named: Iterable[Path], folder: Path | None) -> dict[Path, Path]:
+    from singan_toolkit.tasks.inputs import BUNDLE_ENDING, bundle_paths, find_pictures
+
+    if folder and not folder.is_dir() and (folder.exists() or folder.suffix == BUNDLE_ENDING):
+        raise click.UsageError(f"several pictures do not fit into the one file {folder}: give a folder")
+    targets = bundle_paths(find_pictures(named), folder)
+    for first in {target.parent: target for target in targets.values()}.values():
+        _check_writable(first)
+    return targets
+
+
+def _train_many(console: Console, targets: dict[Path, Path], force: bool, how: dict[str, Any]) -> None:
+    wanted = [picture for picture, target in targets.items() if force or not target.exists()]
+    if skipped := len(targets) - len(wanted):
+        console.note(f"skipping {skipped} of {len(targets)} pictures, which have their bundle; --force replaces it")
+    if not wanted:
+        return
+
+    from singan_toolkit.cli.progress import pictures_progress, show_failures
+    from singan_toolkit.tasks.train_many import train_many
+
+    failures: dict[Path, str] = {}
+    kept = 0
+    on = "" if force else "; the same command goes on with the rest"
+    try:
+        with (
+            pictures_progress(console, len(wanted)) as progress,
+            closing(train_many(wanted, observer=progress.observe, **how)) as outcomes,
+        ):
+            for outcome in outcomes:
+                if outcome.bundle:
+                    _save(outcome.bundle, targets[outcome.picture])
+                    kept += 1
+                else:
+                    failures[outcome.picture] = outcome.error
+                _tell(console, outcome, targets[outcome.picture])
+                progress.ended(outcome)
+    except KeyboardInterrupt:
+        console.note(f"{kept} of {len(wanted)} pictures are trained{on}")
+        raise
+    if failures:
+        show_failures(console, failures)
+        console.error(f"{len(failures)} of {len(wanted)} pictures failed{on}")
+        raise Exit(1)
+
+
+def _save(bundle: Bundle, target: Path) -> None:
+    try:
+        bundle.save(target)
+    except OSError as error:  # the next would meet it too, after more work
+        raise OSError(f"cannot write {target}: {error.strerror or error}") from error
+
+
+def _tell(console: Console, outcome: Trained, target: Path) -> None:
+    if outcome.bundle:
+        manifest = outcome.bundle.manifest
+        told = dict(bundle=str(target), seconds=round(manifest.training.seconds, 1), scales=len(manifest.scales))
+        console.result(str(target), picture=str(outcome.picture), **told)
+    elif console.mode == "json":
+        console.result("", picture=str(outcome.picture), error=outcome.error)

@@ -1,0 +1,60 @@
+"""How many trainings this machine can do at a time."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+TRAINING_BYTES = 1.2 * 2**30
+"""What a training takes, with all that torch loads: a generous figure for pictures of 250 pixels."""
+GPU_JOBS = 4
+"""A small network keeps a GPU waiting, so several share it. Not measured."""
+
+
+def default_jobs(device_type: str) -> int:
+    """On the CPU one training a core, on anything else four; in both cases no more than fit into memory."""
+    wanted = cores() if device_type == "cpu" else GPU_JOBS
+    return int(max(1, min(wanted, memory() // TRAINING_BYTES)))
+
+
+def cores() -> int:
+    """The cores that this process may use. Two threads of one core count once where the system tells of them."""
+    try:
+        allowed = os.sched_getaffinity(0)
+    except AttributeError:  # not on Linux
+        return os.cpu_count() or 1
+    physical = len({_siblings(cpu) for cpu in allowed})
+    return max(1, math.ceil(min(physical, _quota())))
+
+
+def memory() -> float:
+    """Bytes that can still be had, infinitely many where the system does not tell."""
+    return min(_memory(), default=math.inf)
+
+
+def _memory() -> Iterator[float]:
+    for line in _read("/proc/meminfo").splitlines():
+        if line.startswith("MemAvailable:"):
+            yield float(line.split()[1]) * 1024
+    limit = _read("/sys/fs/cgroup/memory.max").strip()  # of a container
+    if limit.isdecimal():
+        yield float(limit)
+
+
+def _siblings(cpu: int) -> str:
+    return _read(f"/sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list") or str(cpu)
+
+
+def _quota() -> float:
+    """Cores' worth of time that a container is given."""
+    quota, _, period = _read("/sys/fs/cgroup/cpu.max").strip().partition(" ")
+    return int(quota) / int(period) if quota.isdecimal() and period.isdecimal() else math.inf
+
+
+def _read(path: str) -> str:
+    try:
+        return Path(path).read_text()
+    except OSError:
+        return ""

@@ -1,0 +1,110 @@
+"""Training on many pictures, several at a time.
+
+Each training runs in a worker process with few threads: networks this small do not keep several threads busy, so that
+trainings side by side get much more done than one after the other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterable, Iterator
+from dataclasses import dataclass
+from multiprocessing.connection import wait
+from pathlib import Path
+from typing import Any
+
+from singan_toolkit.bundle import Bundle
+from singan_toolkit.tasks.machine import cores, default_jobs
+from singan_toolkit.tasks.manager import installed_plugins
+from singan_toolkit.tasks.worker import Worker
+from singan_toolkit.training.events import Event
+from singan_toolkit.training.presets import DEFAULT_PRESET
+from singan_toolkit.training.settings import settings_of
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What became of one picture.
+
+    Attributes:
+        picture: Its path, as given.
+        bundle: None where training failed.
+        error: Why it failed: one sentence; empty where it did not.
+    """
+
+    picture: Path
+    bundle: Bundle | None = None
+    error: str = ""
+
+
+def train_many(
+    pictures: Iterable[Path | str],
+    *,
+    jobs: int | None = None,
+    preset: str = DEFAULT_PRESET,
+    task: str | None = None,
+    seed: int = 0,
+    device: str = "auto",
+    observer: Callable[[Path, Event], None] = lambda picture, event: None,
+    **settings: Any,
+) -> Generator[Trained, None, None]:
+    """Train a pyramid on each of many pictures, as ``singan-tk train`` does with a folder.
+
+    A bundle is the same as :func:`singan_toolkit.train` makes of the picture with as many threads, and the same seed
+    holds for all. Trainings go on only while the result is iterated; closing it stops them. A script must call this
+    under ``if __name__ == "__main__":``, since each worker process imports the script first.
+
+    Args:
+        pictures: Paths of the pictures.
+        jobs: How many to train at a time, each with its share of the cores as threads. By default one a core on the CPU
+            and four on a GPU (which has not been measured), as far as they fit into memory.
+        preset: ``draft``, ``fast`` or ``paper``.
+        task: Name of a task whose training profile is laid over the preset.
+        seed: The same seed trains the same pyramids.
+        device: ``auto``, ``cpu``, ``cuda`` or ``mps``; on a GPU all share it.
+        observer: Called with each event of a training, and the picture that it is about.
+        settings: Single settings, laid over both.
+
+    Returns:
+        What became of each picture, in the order in which they end. A picture that fails does not stop the others.
+
+    Raises:
+        TaskError: There is no such task.
+        ValueError: No such preset, setting or device, or a value out of range.
+        OSError: Processes cannot be started.
+    """
+    from singan_toolkit.pyramid.device import pick_device
+    from singan_toolkit.training.precision import pick_precision
+
+    if jobs is not None and jobs < 1:
+        raise ValueError(f"there are {jobs} jobs: give at least 1")
+    profile = installed_plugins().task(task).profile.settings if task else {}
+    place = pick_device(device)
+    # Settled once and while the machine is quiet: beside other trainings each would measure something else.
+    precision = pick_precision(settings_of(preset, **{**profile, **settings}).precision, place)
+    settings["precision"] = str(precision).removeprefix("torch.")
+    options = dict(preset=preset, task=task, seed=seed, device=str(place), **settings)
+    paths = [Path(picture) for picture in pictures]
+    jobs = min(len(paths), jobs or default_jobs(place.type))
+    return _train_all(iter(paths), options, jobs, observer)
+
+
+def _train_all(
+    waiting: Iterator[Path], options: dict[str, Any], jobs: int, observer: Callable[[Path, Event], None]
+) -> Generator[Trained, None, None]:
+    workers = [Worker(threads=max(1, cores() // jobs)) for _ in range(jobs)]
+    try:
+        for worker in workers:
+            worker.give(next(waiting), options)
+        while busy := {worker.connection: worker for worker in workers if worker.picture}:
+            for connection in wait(list(busy)):
+                worker = busy[connection]  # type: ignore[index]
+                picture, message = worker.picture, worker.receive()
+                assert picture
+                if isinstance(message, (Bundle, str)):
+                    worker.give(next(waiting, None), options)
+                    yield Trained(picture, message) if isinstance(message, Bundle) else Trained(picture, error=message)
+                elif message:
+                    observer(picture, message)
+    finally:
+        for worker in workers:
+            worker.stop()

@@ -1,0 +1,132 @@
+"""A process that trains one picture after the other.
+
+It writes nothing, and sends bundles to the process that started it. So it can be stopped at any moment, and one that
+dies costs one picture.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from multiprocessing import get_context, resource_tracker
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+from singan_toolkit.bundle import Bundle
+from singan_toolkit.training.events import Event
+
+STOP_SECONDS = 5.0
+_SPAWN = get_context("spawn")  # torch does not survive a fork
+
+
+class Worker:
+    """A process that trains one picture after the other; started when there is one, and anew when it has died.
+
+    Attributes:
+        picture: What it trains on; None where it has nothing to do.
+        connection: To the process.
+    """
+
+    def __init__(self, threads: int) -> None:
+        self.threads = threads
+        self.picture: Path | None = None
+        self.ready = False
+        self.process: Any = None
+        self.connection: Connection[Any, Any]
+
+    def give(self, picture: Path | None, options: dict[str, Any]) -> None:
+        self.picture = picture
+        if picture is None:
+            self.stop()
+            return
+        if self.process is None:
+            self.connection, far = _SPAWN.Pipe()
+            self.process = _SPAWN.Process(target=_serve, args=(far, self.threads), daemon=True)
+            with _unreached_by_interrupts():
+                self.process.start()
+            far.close()
+        with suppress(OSError):  # it has died, as receiving will show
+            self.connection.send((picture, options))
+
+    def receive(self) -> Bundle | Event | str | None:
+        """A bundle or a sentence where training has ended, an event where it goes on, None where it is about to."""
+        try:
+            message: Bundle | Event | str | None = self.connection.recv()
+        except (EOFError, OSError):
+            self.process.join()
+            status, self.process = self.process.exitcode, None
+            self.connection.close()
+            if not self.ready:
+                raise OSError(
+                    f"a process to train in ended with status {status} before it began; "
+                    'does a script call train_many outside of if __name__ == "__main__":?'
+                ) from None
+            self.ready = False
+            if status >= 0:
+                return f"the process that trained it ended with status {status}"
+            return f"the process that trained it was ended by signal {-status}: with too little memory, use fewer jobs"
+        self.ready = True
+        return message
+
+    def stop(self) -> None:
+        """End the process: at once where it trains, else when it sees that nothing comes any more."""
+        if self.process is None:
+            return
+        self.connection.close()
+        if self.process.pid is not None:
+            if self.picture is None:
+                self.process.join(STOP_SECONDS)
+            self.process.kill()
+            self.process.join()
+        self.process = None
+
+
+@contextmanager
+def _unreached_by_interrupts() -> Iterator[None]:
+    """Ctrl-C reaches every process of a terminal, but not those that are started in here: this one is to stop them."""
+    if sys.platform == "win32":
+        yield
+        return
+    resource_tracker.ensure_running()  # starting it would let interrupts through again
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _serve(connection: Connection[Any, Any], threads: int) -> None:
+    """Run in a worker process: train on what comes, until nothing can come any more."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    import torch
+
+    torch.set_num_threads(min(threads, torch.get_num_threads()))
+    with suppress(EOFError, ConnectionError):  # the process that wants the bundles has gone
+        connection.send(None)
+        while True:
+            picture, options = connection.recv()
+            connection.send(_train(picture, options, connection.send))
+
+
+def _train(picture: Path, options: dict[str, Any], observer: Callable[[Event], None]) -> Bundle | str:
+    import torch
+
+    from singan_toolkit.tasks.train import train
+    from singan_toolkit.training.loop import TrainingError
+
+    try:
+        str(picture).encode()
+        return train(picture, observer=observer, **options)
+    except ConnectionError:
+        raise
+    except UnicodeEncodeError:
+        return "its name is not valid Unicode, as a bundle needs it: rename it"
+    except (MemoryError, torch.cuda.OutOfMemoryError):
+        return "memory does not suffice: use fewer jobs, or a smaller max_size"
+    except (ValueError, OSError, TrainingError) as error:
+        return str(error) or type(error).__name__
+    except Exception as error:
+        return f"unexpected {type(error).__name__}: {error}; train it alone with --traceback to see where this arose"

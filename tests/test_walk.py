@@ -292,23 +292,94 @@ def test_noise_padding_survives_the_file(noise_padded_bundle: st.Bundle, tmp_pat
     assert torch.equal(reconstruct(loaded.pyramid("cpu")), reconstruct(noise_padded_bundle.pyramid("cpu")))
 
 
-# Strips
+# Tiles
 
 
-@pytest.mark.parametrize("pixels", [1, 500, 3000])
+@pytest.mark.parametrize("side", [4, 7, 20, 45])
 @pytest.mark.parametrize("padding", ["zeros", "noise"])
-def test_a_walk_in_strips_is_the_walk(
+def test_a_walk_in_tiles_is_the_walk(
     tiny_bundle: st.Bundle,
     noise_padded_bundle: st.Bundle,
     monkeypatch: pytest.MonkeyPatch,
-    pixels: int,
+    side: int,
     padding: str,
 ) -> None:
     pyramid = (tiny_bundle if padding == "zeros" else noise_padded_bundle).pyramid("cpu")
     route = pyramid.geometry.route(finest=(64, 45))
-    whole = walk(pyramid, route, Gaussian(3), samples=range(2))
-    monkeypatch.setattr(walk_module, "STRIP_PIXELS", pixels)
-    assert_same(walk(pyramid, route, Gaussian(3), samples=range(2)), whole, 1e-5)
+    whole = walk(pyramid, route, Gaussian(3), samples=range(3))
+    monkeypatch.setattr(walk_module, "TILE", side)
+    assert_same(walk(pyramid, route, Gaussian(3), samples=range(3)), whole, 1e-5)
+
+
+@pytest.mark.parametrize("size", [(24, 2048), (2048, 24), (300, 520)])
+def test_tiles_do_not_show_in_wide_nor_in_tall_pictures(
+    pyramid: Pyramid, monkeypatch: pytest.MonkeyPatch, size: tuple[int, int]
+) -> None:
+    route = pyramid.geometry.route(finest=size)
+    tiled = walk(pyramid, route, Gaussian(3), samples=[0, 1])
+    monkeypatch.setattr(walk_module, "TILE", 1 << 20)
+    assert_same(tiled, walk(pyramid, route, Gaussian(3), samples=[0, 1]), 1e-5)
+
+
+def test_no_more_than_a_tile_goes_through_a_generator_at_once(
+    pyramid: Pyramid, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[tuple[int, ...]] = []
+    scale = pyramid.scales[-1]
+    hook = scale.generator.register_forward_pre_hook(lambda _, inputs: seen.append(tuple(inputs[0].shape)))
+    monkeypatch.setattr(walk_module, "TILE", 20)
+    for size in [(9, 70), (70, 9), (33, 33)]:
+        walk(pyramid, [Step(4, *size)], Gaussian(0), samples=range(4))
+    walk(pyramid, [Step(4, 10, 10)], Gaussian(0), samples=range(9))
+    hook.remove()
+    assert all(samples == 1 and max(size) <= 30 for samples, _, *size in seen[:-3])
+    assert seen[-3:] == [(4, 3, 20, 20), (4, 3, 20, 20), (1, 3, 20, 20)], "of small pictures, as many as fill a tile"
+
+
+# Bfloat16
+
+
+@pytest.fixture
+def hastened(pyramid: Pyramid, monkeypatch: pytest.MonkeyPatch) -> Pyramid:
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: True, raising=False)
+    return pyramid.hastened()
+
+
+def test_without_matrix_units_a_pyramid_is_not_hastened(pyramid: Pyramid, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False, raising=False)
+    assert pyramid.hastened() is pyramid
+    monkeypatch.delattr(torch.cpu, "_is_amx_tile_supported")  # of a torch that cannot tell
+    assert pyramid.hastened() is pyramid
+
+
+def test_hastening_rounds_the_finest_scales_and_copies_them(pyramid: Pyramid, hastened: Pyramid) -> None:
+    areas = [math.prod(size) for size in pyramid.geometry.sizes]
+    for area, scale, kept in zip(areas, hastened.scales, pyramid.scales, strict=True):
+        large = area >= areas[-1] / 2
+        assert next(scale.generator.parameters()).dtype == (torch.bfloat16 if large else torch.float32)
+        assert next(kept.generator.parameters()).dtype == torch.float32
+    assert sum(area < areas[-1] / 2 for area in areas) >= 3
+
+
+def test_a_hastened_walk_is_the_walk_but_for_rounding(pyramid: Pyramid, hastened: Pyramid) -> None:
+    route = pyramid.geometry.route()
+    quick = walk(hastened, route, Gaussian(5), samples=range(4))
+    exact = walk(pyramid, route, Gaussian(5), samples=range(4))
+    assert quick.dtype == torch.float32
+    levels = (quick.clamp(-1, 1) - exact.clamp(-1, 1)).abs() * 127.5
+    assert 0 < levels.mean() < 0.3
+    assert levels.max() < 4
+
+
+def test_hastened_samples_depend_neither_on_their_batch_nor_on_tiles(
+    pyramid: Pyramid, hastened: Pyramid, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    route = pyramid.geometry.route(finest=(64, 45))
+    together = walk(hastened, route, Gaussian(5), samples=[4, 0, 2])
+    for place, sample in enumerate([4, 0, 2]):
+        assert_same(together[place], walk(hastened, route, Gaussian(5), samples=[sample])[0])
+    monkeypatch.setattr(walk_module, "TILE", 20)
+    assert_same(walk(hastened, route, Gaussian(5), samples=[4, 0, 2]), together)
 
 
 def test_a_constraint_is_applied_after_every_step(pyramid: Pyramid) -> None:

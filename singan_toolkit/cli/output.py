@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from singan_toolkit.imaging.pictures import WRITABLE, Picture, write_picture
@@ -41,11 +42,14 @@ def write_results(results: Sequence[Result], target: Path | None, stem: str, as_
     if folder.suffix.lower() in endings and not folder.is_dir():
         raise TaskError(f"{len(results)} pictures do not fit into the file {folder}: give a folder, or --sheet")
     names = Counter[str]()
+    paths = []
     for result in results:
         name = "-".join(filter(None, (stem, result.label)))
         names[name] += 1
         again = f"-{names[name]}" if names[name] > 1 else ""
-        yield _write(result, folder / f"{name}{again}{_ending(result)}")
+        paths.append(folder / f"{name}{again}{_ending(result)}")
+    with ThreadPoolExecutor() as threads:  # encoders leave Python's lock to others
+        yield from threads.map(_write, results, paths)
 
 
 def _ending(result: Result) -> str:

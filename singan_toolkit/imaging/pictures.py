@@ -179,6 +179,8 @@ def encode_picture(picture: Picture, extension: str) -> bytes:
         )
     elif extension == ".webp":
         options |= dict(lossless=True, exact=True)
+    elif extension == ".png":
+        options["compress_level"] = 4  # of photos as small as the default, 6, in half the time
     elif extension in _NO_ALPHA:
         options["quality"] = 95
     encoded: bytes = iio.imwrite("<bytes>", pixels, **options)

@@ -22,5 +22,6 @@ def to_rgb(tensor: Tensor) -> np.ndarray:
 
 def to_bytes(tensor: Tensor) -> np.ndarray:
     """From one picture (3, H, W) in -1..1 to (H, W, 3), uint8."""
-    pixels: np.ndarray = np.rint(to_rgb(tensor) * 255).astype(np.uint8)
+    values = tensor.detach().float().clamp(-1, 1).add_(1).div_(2).mul_(255).round_()  # in place: pictures may be large
+    pixels: np.ndarray = values.to(torch.uint8).permute(1, 2, 0).contiguous().cpu().numpy()
     return pixels

@@ -30,7 +30,9 @@ def with_noise(picture: Tensor, noise: Tensor, amplitude: float) -> Tensor:
     Returns:
         (B, C, H + 10, W + 10).
     """
-    return pad(picture) + amplitude * (pad(noise) if noise.shape[-2:] == picture.shape[-2:] else noise)
+    if noise.shape[-2:] == picture.shape[-2:]:
+        return pad(picture + amplitude * noise)
+    return pad(picture) + amplitude * noise
 
 
 def _layers(channels: int, outputs: int, normalize: bool) -> nn.Sequential:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
+from itertools import product
 
 import torch
 from torch import Tensor
@@ -16,8 +18,11 @@ from singan_toolkit.pyramid.networks import Generator, with_noise
 from singan_toolkit.pyramid.noise import NoiseSource, Reconstruction
 from singan_toolkit.pyramid.resample import resize
 
-STRIP_PIXELS = 1 << 19
-"""Pixels of a batch that go through a generator at once."""
+TILE = 256
+"""Side of what goes through a generator at once, in pixels; of pictures that are smaller, several do.
+
+More would be slower: the C library's allocator gives memory of 32 MB and more back each time and takes it anew.
+"""
 
 
 @dataclass(frozen=True)
@@ -64,26 +69,51 @@ class Pyramid:
         scales = tuple(replace(scale, generator=deepcopy(scale.generator).to(device)) for scale in self.scales)
         return Pyramid(self.geometry, scales, self.z_star.to(device))
 
+    def hastened(self) -> Pyramid:
+        """This pyramid, or one that is up to twice as fast, where the processor has units for bfloat16 (Intel's AMX).
+
+        Its finest scales, those of at least half the finest one's area, then convolve in bfloat16. They take most of
+        the time, and no scale above magnifies what they round off: few pixels change by more than one level of 255. A
+        pixel's value depends on nothing but the pixels around it here too, on no batch nor tile.
+        """
+        matrix_units = getattr(torch.cpu, "_is_amx_tile_supported", None)
+        if self.device.type != "cpu" or not matrix_units or not matrix_units():
+            return self
+        least = math.prod(self.geometry.finest) / 2
+        return replace(
+            self,
+            scales=tuple(
+                replace(scale, generator=deepcopy(scale.generator).bfloat16()) if math.prod(size) >= least else scale
+                for scale, size in zip(self.scales, self.geometry.sizes, strict=True)
+            ),
+        )
+
 
 def apply_scale(scale: Scale, picture: Tensor, noise: Tensor) -> Tensor:
     """Apply one scale: picture + psi(amplitude * noise + picture), the paper's equation (5).
 
-    Large pictures go through in strips, so memory is bounded; an output pixel sees 11x11 input pixels, so the strips
-    overlap by 10 rows and the result is the same.
+    Large pictures go through in tiles, so memory is bounded; an output pixel sees 11x11 input pixels, so the tiles
+    overlap by 10 and the result is the same.
 
     Args:
-        scale: The scale to apply.
+        scale: The scale to apply. Its generator computes in the precision of its weights.
         picture: (B, 3, H, W) in about -1..1: the upsampled result of the scale below, or zeros.
         noise: (B, 3, H, W), or (B, 3, H + 10, W + 10) with noise padding; unit deviation.
 
     Returns:
-        (B, 3, H, W) in about -1..1.
+        (B, 3, H, W) in about -1..1, as precise as ``picture``.
     """
+    samples, _, height, width = picture.shape
+    together = max(1, TILE**2 // (height * width))
+    precision = next(scale.generator.parameters()).dtype
     padded = with_noise(picture, noise, scale.noise_amplitude)
-    height = picture.shape[-2]
-    rows = max(1, STRIP_PIXELS // (len(picture) * picture.shape[-1]))
-    strips = [padded[..., top : min(top + rows, height) + 2 * MARGIN, :] for top in range(0, height, rows)]
-    return picture + torch.cat([scale.generator(strip) for strip in strips], dim=-2)
+    result = picture.clone(memory_format=torch.contiguous_format)
+    for first, top, left in product(range(0, samples, together), range(0, height, TILE), range(0, width, TILE)):
+        part, reach = slice(first, first + together), TILE + 2 * MARGIN
+        seen = padded[part, :, top : top + reach, left : left + reach]
+        residual = scale.generator(seen.to(precision, memory_format=torch.channels_last))
+        result[part, :, top : top + TILE, left : left + TILE] += residual
+    return result
 
 
 @torch.no_grad()

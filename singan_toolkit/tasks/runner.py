@@ -11,9 +11,7 @@ from torch import Tensor
 
 from singan_toolkit.bundle import Bundle
 from singan_toolkit.pyramid.walk import Pyramid, walk
-from singan_toolkit.tasks.choose import Candidate, choose
 from singan_toolkit.tasks.manager import Plugins, installed_plugins
-from singan_toolkit.tasks.retrain import retrained
 from singan_toolkit.tasks.task import Output, Plan, Retraining, Task, TaskError
 from singan_toolkit.training.events import Observer, ignore
 
@@ -106,7 +104,7 @@ class _Run:
     ) -> None:
         self.hook, self.task, self.bundle, self.device = plugins.manager.hook, task, bundle, device
         self.seed, self.observer, self.options = seed, observer, options
-        self.pyramid = bundle.pyramid(device)
+        self.pyramid = bundle.pyramid(device).hastened()
 
     def at(self, scale: int | str | None) -> Output:
         scales = len(self.bundle.geometry.sizes)
@@ -135,6 +133,8 @@ class _Run:
         plans = {n: self._plan(n) for n in admitted}
         if any(plan.given is None for plan in plans.values()):
             raise TaskError(f"{self.task.name} cannot choose its scale: give --scale a number, or all to see each")
+        from singan_toolkit.tasks.choose import Candidate, choose  # slow to import
+
         candidates = [Candidate(n, plan, self._walk(plan)) for n, plan in plans.items()]
         chosen, why = choose(candidates, self.bundle.picture)
         output = self._finish(chosen.plan, chosen.walked)
@@ -158,10 +158,12 @@ class _Run:
             if start is not None and len(start) > 1:
                 start = start[part]
             walked.append(walk(pyramid, plan.route, plan.noise, start, samples[part], plan.constraint).cpu())
-        return torch.cat(walked)
+        return torch.cat(walked) if walked[1:] else walked[0]
 
     def _retrained(self, retraining: Retraining) -> Pyramid:
-        return retrained(self.bundle, retraining, self.device, self.observer).pyramid(self.device)
+        from singan_toolkit.tasks.retrain import retrained  # which imports all of training
+
+        return retrained(self.bundle, retraining, self.device, self.observer).pyramid(self.device).hastened()
 
     def _finish(self, plan: Plan, walked: Tensor | None = None) -> Output:
         output: Output = self.hook.singan_finish(

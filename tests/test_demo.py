@@ -15,13 +15,13 @@ from singan_toolkit.training.presets import PRESETS
 def test_the_demo_goes_from_a_photo_to_pictures(
     tmp_path: Path, tiny_settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    quick = {**PRESETS, "draft": {**PRESETS["draft"], **tiny_settings}}
+    quick = {**PRESETS, "fast": {**PRESETS["fast"], **tiny_settings}}
     monkeypatch.setattr("singan_toolkit.training.settings.PRESETS", quick)
     for _ in range(2):
         cli.main(["demo", "-o", str(tmp_path), "--device", "cpu"], standalone_mode=False)
     captured = capsys.readouterr()
     assert captured.out.split() == [str(tmp_path / "sheet.png")] * 2
-    assert captured.err.count("training preset draft") == 1
+    assert captured.err.count("training preset fast") == 1
     bundle = st.load(tmp_path / "galaxies.sgb")
     names = {path.name for path in tmp_path.iterdir()}
     samples = {f"sample-{number:04d}.png" for number in range(4)}

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import rich_click as click
 
 from singan_toolkit.cli.console import Console, output_options
+from singan_toolkit.training.presets import DEFAULT_PRESET
 
 if TYPE_CHECKING:
     from singan_toolkit.imaging.pictures import Picture
@@ -41,9 +42,9 @@ def demo(console: Console, output: Path, device: str) -> None:
     else:
         photo = output / "galaxies.png"
         write_picture(galaxies(), photo)
-        console.note(f"training preset draft on {photo}, a part of a photo that comes with scikit-image")
+        console.note(f"training preset {DEFAULT_PRESET} on {photo}, a part of a photo that comes with scikit-image")
         with training_progress(console) as observer:
-            bundle = train(photo, preset="draft", device=device, observer=observer)
+            bundle = train(photo, device=device, observer=observer)
         bundle.save(path)
 
     written = {"training picture": Picture(bundle.picture)}

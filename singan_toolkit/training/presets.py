@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 
 _FAST: dict[str, Any] = dict(
-    max_channels=64,
+    max_channels=32,
     normalize_generator=False,
     normalize_discriminator=False,
-    iterations=300,
-    finest_iterations=150,
+    iterations=350,
+    finest_iterations=350,
     discriminator_steps=1,
     generator_steps=1,
     optimizer="muon",
@@ -28,7 +28,7 @@ _FAST: dict[str, Any] = dict(
 )
 
 PRESETS: Mapping[str, Mapping[str, Any]] = {
-    "draft": _FAST | dict(iterations=120, finest_iterations=60),
+    "draft": _FAST | dict(iterations=120, finest_iterations=120),
     "fast": _FAST,
     "paper": {},
 }

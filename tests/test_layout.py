@@ -55,6 +55,15 @@ def test_candidates_bring_generated_pictures_nearer(tiny_bundle: st.Bundle) -> N
     assert means[1] < means[0]
 
 
+def test_large_samples_get_fewer_candidates(tiny_bundle: st.Bundle) -> None:
+    pyramid, (height, width) = tiny_bundle.pyramid("cpu"), tiny_bundle.geometry.finest
+    real = to_tensor(tiny_bundle.picture)
+    for times, most in ((2, 2), (9, 1)):
+        route = pyramid.geometry.route(finest=(height, times * width))
+        numbers = most_typical(pyramid, real, route, Gaussian(0), range(8), 4)
+        assert max(numbers) // CANDIDATE == most - 1
+
+
 def test_the_same_patches_are_at_no_distance_wherever_they_are() -> None:
     picture = blurred_noise(30, 36)
     twice = torch.cat([picture, picture], dim=3)

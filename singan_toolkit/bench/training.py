@@ -62,7 +62,7 @@ def _train(emit: Emit, subject: Subject, machine: Machine, flops: Sequence[float
     if subject.keep:
         name = f"{Path(subject.picture.name).stem}-{subject.preset}-{max(height, width)}"
         _keep(bundle, samples, subject.keep / name)
-    frechet = [FrechetDistance(real)(sample) for sample in samples] if features_installed() else []
+    frechet = list(map(FrechetDistance(real), samples)) if features_installed() else []
     emit(
         Trained(
             preset=subject.preset,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -41,14 +42,17 @@ def most_typical(
         route: From noise at the coarsest scale on.
         noise: Of the samples. Candidate c of sample i is sample i + c * 2^40.
         samples: Their numbers.
-        candidates: Layouts to choose from, for each; of 1, sample i stays sample i.
+        candidates: Layouts to choose from, for each; of 1, sample i stays sample i. Samples that are larger than the
+            training picture get fewer, in proportion: they hold more of everything and differ less.
 
     Returns:
         Numbers of the chosen samples, to walk the whole route with.
     """
-    if candidates == 1:
-        return list(samples)
     steps = route[:LAYOUT_STEPS]
+    trained = math.prod(pyramid.geometry.sizes[steps[-1].scale])
+    candidates = round(candidates * min(1, trained / (steps[-1].height * steps[-1].width)))
+    if candidates <= 1:
+        return list(samples)
     expected = resize(real.to(pyramid.device), pyramid.geometry.sizes[steps[-1].scale])
     chosen = []
     for sample in samples:

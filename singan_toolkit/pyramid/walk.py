@@ -107,13 +107,21 @@ def apply_scale(scale: Scale, picture: Tensor, noise: Tensor) -> Tensor:
     together = max(1, TILE**2 // (height * width))
     precision = next(scale.generator.parameters()).dtype
     padded = with_noise(picture, noise, scale.noise_amplitude)
-    result = picture.clone(memory_format=torch.contiguous_format)
-    for first, top, left in product(range(0, samples, together), range(0, height, TILE), range(0, width, TILE)):
-        part, reach = slice(first, first + together), TILE + 2 * MARGIN
-        seen = padded[part, :, top : top + reach, left : left + reach]
+    result = torch.empty_like(picture, memory_format=torch.contiguous_format)
+    for first, rows, columns in product(range(0, samples, together), _tiles(height), _tiles(width)):
+        part = slice(first, first + together)
+        seen = padded[part, :, rows.start : rows.stop + 2 * MARGIN, columns.start : columns.stop + 2 * MARGIN]
         residual = scale.generator(seen.to(precision, memory_format=torch.channels_last))
-        result[part, :, top : top + TILE, left : left + TILE] += residual
+        result[part, :, rows, columns] = picture[part, :, rows, columns] + residual
     return result
+
+
+def _tiles(size: int) -> list[slice]:
+    """Where tiles lie along a side: all of one length, for kernels may round otherwise at other sizes."""
+    number = math.ceil(size / TILE)
+    length = math.ceil(size / number)
+    starts = (min(n * length, size - length) for n in range(number))
+    return [slice(start, start + length) for start in starts]
 
 
 @torch.no_grad()

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from singan_toolkit.pyramid.walk import Pyramid
 
 FORMAT = "singan-toolkit-bundle"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 METADATA_KEY = "singan_toolkit"
 MAX_HEADER_BYTES = 1 << 20
 NO_DIGEST = "0" * 64
@@ -56,6 +56,8 @@ class Architecture(_Record):
     picture_channels: Literal[3] = 3
     noise_padding: Literal["zeros", "noise"] = "zeros"
     """What continues the noise over the picture's sides."""
+    picture_padding: Literal["zeros", "reflect"] = "zeros"
+    """What continues the picture over its sides, and the noise that shares them, at every scale above 0."""
 
 
 class ScaleRecord(_Record):
@@ -88,7 +90,7 @@ class Manifest(_Record):
     """All of a bundle that is not a tensor."""
 
     format: Literal["singan-toolkit-bundle"] = "singan-toolkit-bundle"
-    version: Literal[1] = 1
+    version: Literal[1, 2] = FORMAT_VERSION
     architecture: Architecture = Architecture()
     factor: Annotated[float, Field(ge=1, le=16)]
     scales: Annotated[list[ScaleRecord], Field(min_length=1, max_length=256)]
@@ -156,7 +158,8 @@ class Bundle:
                 for layer in range(LAYERS):
                     for part in ("weight", "bias"):
                         next(parameters).copy_(torch.from_numpy(self.tensors[_name(n, layer, part)]))
-            scales.append(Scale(generator.eval().requires_grad_(False), record.noise_amplitude))
+            reflect = n > 0 and self.manifest.architecture.picture_padding == "reflect"
+            scales.append(Scale(generator.eval().requires_grad_(False), record.noise_amplitude, reflect))
         return Pyramid(self.geometry, tuple(scales), torch.from_numpy(self.tensors["z_star"]))
 
     def pyramid(self, device: str = "auto") -> Pyramid:
@@ -196,7 +199,10 @@ class Bundle:
             records.append(
                 ScaleRecord(height=height, width=width, channels=channels, noise_amplitude=scale.noise_amplitude)
             )
-        architecture = Architecture(noise_padding="noise" if pyramid.noise_margin else "zeros")
+        architecture = Architecture(
+            noise_padding="noise" if pyramid.noise_margin else "zeros",
+            picture_padding="reflect" if pyramid.scales[-1].reflect else "zeros",
+        )
         manifest = Manifest(
             architecture=architecture, factor=pyramid.geometry.factor, scales=records, training=training
         )

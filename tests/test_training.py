@@ -317,7 +317,7 @@ def scale_data(amplitude: float = 0.05) -> ScaleData:
     coarse = torch.randn(1, 3, 5, 6, generator=random).tanh()
     real = F.interpolate(coarse, (20, 24), mode="bicubic")
     zeros = torch.zeros_like(real)
-    return ScaleData(real, 0.7 * real, None, 0.5 * real, zeros, amplitude, grey_noise=False)
+    return ScaleData(real, 0.7 * real, None, 0.5 * real, zeros, amplitude, coarsest=False)
 
 
 def scale_training(settings: Settings, iterations: int, amplitude: float = 0.05, seed: int = 3) -> ScaleTraining:

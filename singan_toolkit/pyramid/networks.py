@@ -13,26 +13,41 @@ from torch.nn import functional as F
 from singan_toolkit.pyramid.architecture import LAYERS, MARGIN, PICTURE_CHANNELS, SLOPE
 
 
-def pad(picture: Tensor) -> Tensor:
-    """Lay the network's margin of zeros around (B, C, H, W), giving (B, C, H + 10, W + 10)."""
-    return F.pad(picture, (MARGIN,) * 4)
+def pad(picture: Tensor, reflect: bool = False) -> Tensor:
+    """Lay the network's margin around (B, C, H, W), giving (B, C, H + 10, W + 10).
+
+    Args:
+        picture: Of any size, smaller than the margin too.
+        reflect: The margin continues the picture by reflection; otherwise it is of zeros, as published.
+    """
+    if not reflect:
+        return F.pad(picture, (MARGIN,) * 4)
+    rows, columns = (reflected(size, picture.device) for size in picture.shape[-2:])
+    return picture[..., rows, :][..., columns]
 
 
-def with_noise(picture: Tensor, noise: Tensor, amplitude: float) -> Tensor:
-    """A generator's input: the picture in its margin of zeros, plus amplitude times the noise.
+def reflected(size: int, device: torch.device) -> Tensor:
+    """Which of ``size`` pixels each of size + 10 shows where the margin continues them by reflection."""
+    around = torch.arange(-MARGIN, size + MARGIN, device=device) % max(2 * size - 2, 1)
+    return torch.minimum(around, (2 * size - 2 - around).clamp(min=0))
+
+
+def with_noise(picture: Tensor, noise: Tensor, amplitude: float, reflect: bool = False) -> Tensor:
+    """A generator's input: the picture in its margin, plus amplitude times the noise.
 
     Args:
         picture: (B, C, H, W).
-        noise: (B, C, H, W), which gets a margin of zeros too, or (B, C, H + 10, W + 10), which brings its own: noise
-            padding, as published for animation (supplementary material).
+        noise: (B, C, H, W), which gets a margin as the picture does, or (B, C, H + 10, W + 10), which brings its own:
+            noise padding, as published for animation (supplementary material).
         amplitude: Of the noise.
+        reflect: As of :func:`pad`.
 
     Returns:
         (B, C, H + 10, W + 10).
     """
     if noise.shape[-2:] == picture.shape[-2:]:
-        return pad(picture + amplitude * noise)
-    return pad(picture) + amplitude * noise
+        return pad(picture + amplitude * noise, reflect)
+    return pad(picture, reflect) + amplitude * noise
 
 
 def _layers(channels: int, outputs: int, normalize: bool) -> nn.Sequential:

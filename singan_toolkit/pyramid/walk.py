@@ -32,10 +32,12 @@ class Scale:
     Attributes:
         generator: Its generator, batch norm folded away.
         noise_amplitude: sigma_n, the deviation of the noise that it was trained with.
+        reflect: Its input is continued by reflection over the sides; otherwise with zeros.
     """
 
     generator: Generator
     noise_amplitude: float
+    reflect: bool = False
 
 
 @dataclass(frozen=True)
@@ -106,7 +108,7 @@ def apply_scale(scale: Scale, picture: Tensor, noise: Tensor) -> Tensor:
     samples, _, height, width = picture.shape
     together = max(1, TILE**2 // (height * width))
     precision = next(scale.generator.parameters()).dtype
-    padded = with_noise(picture, noise, scale.noise_amplitude)
+    padded = with_noise(picture, noise, scale.noise_amplitude, scale.reflect)
     result = torch.empty_like(picture, memory_format=torch.contiguous_format)
     for first, rows, columns in product(range(0, samples, together), _tiles(height), _tiles(width)):
         part = slice(first, first + together)

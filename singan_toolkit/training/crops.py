@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from singan_toolkit.pyramid.architecture import MARGIN, PICTURE_CHANNELS
-from singan_toolkit.pyramid.networks import pad, with_noise
+from singan_toolkit.pyramid.networks import pad, reflected, with_noise
 
 FRESH = 16
 """Fresh samples are drawn in batches of this many ahead of their use."""
@@ -26,7 +26,8 @@ class ScaleData:
         reconstruction_base: (1, 3, H, W): the reconstruction of the scales below; zeros at scale 0.
         reconstruction_noise: z* at scale 0, zeros above: (1, 3, H, W), or (1, 3, H + 10, W + 10) with noise padding.
         noise_amplitude: sigma_n.
-        grey_noise: One noise channel repeated three times (scale 0), or three.
+        coarsest: Scale 0: its noise is one channel repeated three times.
+        reflect: The generator's input is continued by reflection over the sides; otherwise with zeros.
     """
 
     real: Tensor
@@ -35,7 +36,8 @@ class ScaleData:
     reconstruction_base: Tensor
     reconstruction_noise: Tensor
     noise_amplitude: float
-    grey_noise: bool
+    coarsest: bool
+    reflect: bool = False
 
 
 @dataclass(frozen=True)
@@ -76,13 +78,16 @@ class Cropper:
         height, width = data.real.shape[-2:]
         self.height, self.width = (min(crop, height), min(crop, width)) if crop else (height, width)
         self._whole = (self.height, self.width) == (height, width)
-        self._samples = pad(data.samples)
+        self._samples = pad(data.samples, data.reflect)
+        # Where noise shares the picture's margin, that mirrors it too.
+        mirrors = data.reflect and data.reconstruction_noise.shape == data.real.shape
+        self._mirrors = [reflected(size, data.real.device) for size in (height, width)] if mirrors else []
         self._left, self._drawn = 0, 0
         self._next = torch.zeros((), dtype=torch.long, device=data.real.device)
         self._noisy = with_noise(
-            torch.zeros_like(data.real[:, :1]), torch.ones_like(data.reconstruction_noise[:, :1]), 1
+            torch.zeros_like(data.real[:, :1]), torch.ones_like(data.reconstruction_noise[:, :1]), 1, data.reflect
         )
-        self._reconstruction = with_noise(data.reconstruction_base, data.reconstruction_noise, 1)
+        self._reconstruction = with_noise(data.reconstruction_base, data.reconstruction_noise, 1, data.reflect)
 
     def draw(self) -> Batch:
         """A batch of random samples at random places."""
@@ -90,8 +95,12 @@ class Cropper:
         samples = self._pick()
         rows, columns = self._places()
         base_padded = _cut(self._samples, samples, rows, columns, self._whole)
-        noise_channels = 1 if data.grey_noise else PICTURE_CHANNELS
+        noise_channels = 1 if data.coarsest else PICTURE_CHANNELS
         noise = torch.randn((self.batch, noise_channels, *base_padded.shape[-2:]), generator=self.random, device=device)
+        if self._mirrors:
+            places = zip(self._mirrors, (rows, columns), strict=True)
+            mirrored = [mirror[at] + MARGIN - at[:, :1] for mirror, at in places]
+            noise = _cut(noise, torch.arange(self.batch, device=device), *mirrored, whole=False)
         first = torch.zeros_like(samples[:1] if self._whole else samples)
         noisy = _cut(self._noisy, first, rows, columns, self._whole)
         inner_rows, inner_columns = rows[:, : -2 * MARGIN], columns[:, : -2 * MARGIN]
@@ -109,7 +118,7 @@ class Cropper:
             return
         if draws * self.batch > self._left:
             self._left = max(FRESH, draws * self.batch)
-            fresh = pad(self.data.fresh(range(self._drawn, self._drawn + self._left)))
+            fresh = pad(self.data.fresh(range(self._drawn, self._drawn + self._left)), self.data.reflect)
             self._drawn += self._left
             self._next.zero_()
             if self._samples.shape == fresh.shape:

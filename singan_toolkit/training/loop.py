@@ -110,6 +110,7 @@ class _Training:
         self.iterations = tuple(settings.iterations_at(n, scales) for n in range(scales))
         self.clock = _Clock(geometry, settings, self.iterations)
         self.scales: list[Scale] = []
+        self.reflect = settings.reflect
         self.margin = MARGIN if settings.noise_padding == "noise" else 0
         self.z_star = torch.randn(
             (1, 1, *self._noise_size(0)), generator=torch.Generator().manual_seed(self._seed("z*"))
@@ -128,7 +129,7 @@ class _Training:
         """Train scale ``n`` of a pyramid anew."""
         self.iterations = tuple(count if scale == n else 0 for scale, count in enumerate(self.iterations))
         self.clock = _Clock(self.geometry, self.settings, self.iterations)
-        self.z_star = pyramid.z_star
+        self.z_star, self.reflect = pyramid.z_star, pyramid.scales[n].reflect
         self._tell_start()
         for below in range(n):
             data = self._data(below)
@@ -146,7 +147,7 @@ class _Training:
         started = time.monotonic()
         self.observer(ScaleStarted(n, data.noise_amplitude))
         training = self._train_scale(n, data, previous)
-        self.scales.append(Scale(fold(training.generator), data.noise_amplitude))
+        self.scales.append(Scale(fold(training.generator), data.noise_amplitude, data.reflect))
         self._advance(n, data)
         self.observer(ScaleFinished(n, time.monotonic() - started, _rmse(self.reconstruction, data.real)))
         return training
@@ -157,13 +158,15 @@ class _Training:
         zeros = torch.zeros_like(real)
         if n == 0:
             noise = self.z_star.expand(1, PICTURE_CHANNELS, -1, -1)
-            return ScaleData(real, zeros, None, zeros, noise, noise_amplitude=1.0, grey_noise=True)
+            return ScaleData(real, zeros, None, zeros, noise, noise_amplitude=1.0, coarsest=True)
         base = change(resize(self.reconstruction, size))
         # Section 2.2: sigma_n is proportional to the RMSE between the upsampled reconstruction and the real scale.
         amplitude = self.settings.noise_amplitude * _rmse(base, real)
         pool = change(resize(self.samples, size))
         silence = torch.zeros((1, PICTURE_CHANNELS, *self._noise_size(n)), device=self.device)
-        return ScaleData(real, pool, self._fresh(n, change), base, silence, amplitude, grey_noise=False)
+        return ScaleData(
+            real, pool, self._fresh(n, change), base, silence, amplitude, coarsest=False, reflect=self.reflect
+        )
 
     def _noise_size(self, n: int) -> Size:
         height, width = self.geometry.sizes[n]
@@ -223,9 +226,8 @@ class _Training:
     @torch.no_grad()
     def _check(self, training: ScaleTraining, data: ScaleData, n: int) -> None:
         """See that the scale brings the reconstruction no further from the picture, as one that collapsed does."""
-        rebuilt = apply_scale(
-            Scale(fold(training.generator), data.noise_amplitude), data.reconstruction_base, data.reconstruction_noise
-        )
+        scale = Scale(fold(training.generator), data.noise_amplitude, data.reflect)
+        rebuilt = apply_scale(scale, data.reconstruction_base, data.reconstruction_noise)
         admissible = max(_rmse(data.reconstruction_base, data.real), 0.02)
         if not _rmse(rebuilt, data.real) < COLLAPSED * admissible:
             raise Diverged(self.iterations[n])

@@ -27,22 +27,20 @@ def reconstruction_loss(reconstruction: Tensor, real: Tensor) -> Tensor:
     return torch.mean((reconstruction.float() - real) ** 2)
 
 
-def gradient_penalty(discriminator: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor, mix: Tensor) -> Tensor:
+def gradient_penalty(slope_at: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor, mix: Tensor) -> Tensor:
     """Mean over pixels of (||d sum(D(x)) / dx|| - 1)^2 at x between real and fake (Gulrajani et al., equation (3)).
 
     As in the official code, the score is summed over the patch map, and the norm is taken over the colour channels at
     each pixel, not over the whole picture.
 
     Args:
-        discriminator: Maps (B, 3, H, W) to scores of any shape.
+        slope_at: Maps x, (B, 3, H, W), to d sum(D(x)) / dx; see :mod:`singan_toolkit.training.slope`.
         real: (B, 3, H, W) or (1, 3, H, W).
         fake: (B, 3, H, W), no gradient is taken into it.
         mix: (B, 1, 1, 1) in 0..1, the share of ``real``.
 
     Returns:
-        A scalar that can be differentiated by the discriminator's weights.
+        A scalar that can be differentiated by what the slope depends on: the discriminator's weights.
     """
-    between = (mix * real + (1 - mix) * fake.detach()).requires_grad_()
-    scores = discriminator(between)
-    (slope,) = torch.autograd.grad(scores.float().sum(), between, create_graph=True)
-    return torch.mean((slope.norm(dim=1) - 1) ** 2)
+    slope = slope_at(mix * real + (1 - mix) * fake.detach())
+    return torch.mean((slope.to(real.dtype).norm(dim=1) - 1) ** 2)

@@ -66,14 +66,19 @@ def orthogonalize(matrices: Tensor, steps: int = 5) -> Tensor:
     """U V' of each matrix U S V', with singular values that are not all 1 but within 0.7 to 1.2.
 
     By the quintic Newton-Schulz iteration with Jordan's coefficients, which makes even small singular values large in
-    few steps, at the price of not converging.
+    few steps, at the price of not converging. Each of its steps multiplies X by a polynomial of X X', so all but the
+    first and the last product are of square matrices, which are small.
 
     Args:
         matrices: (B, rows, columns), with no more rows than columns for speed.
         steps: Iterations.
     """
-    x: Tensor = matrices / (matrices.flatten(1).norm(dim=1)[:, None, None] + 1e-12)
+    start = matrices / (matrices.flatten(1).norm(dim=1)[:, None, None] + 1e-12)
+    square = start @ start.mT
+    eye = torch.eye(square.shape[-1], dtype=square.dtype, device=square.device)
+    product: Tensor | None = None
     for _ in range(steps):
-        square = x @ x.mT
-        x = 3.4445 * x + (-4.7750 * square + 2.0315 * square @ square) @ x
-    return x
+        factor = 3.4445 * eye - 4.7750 * square + 2.0315 * square @ square
+        product = factor if product is None else factor @ product
+        square = factor @ square @ factor
+    return start if product is None else product @ start

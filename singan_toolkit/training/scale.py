@@ -17,6 +17,7 @@ from singan_toolkit.training.losses import adversarial_loss, critic_loss, gradie
 from singan_toolkit.training.optimizer import optimizers_of
 from singan_toolkit.training.replay import Replayed
 from singan_toolkit.training.settings import Settings
+from singan_toolkit.training.slope import input_slope
 
 EXPLODED = 1e5
 """A loss beyond this is taken for divergence: scores of a healthy critic stay within a few hundred."""
@@ -74,9 +75,9 @@ class ScaleTraining:
         self.cropper = Cropper(data, settings.crop, batch, self.random)
         self.autocast = torch.autocast(device.type, dtype, enabled=dtype != torch.float32, cache_enabled=False)
         self.average_weight = torch.ones((), device=device)
-        self.optimizers = [
-            optimizers_of(network, settings, learning_rate) for network in (self.generator, self.discriminator)
-        ]
+        self.optimizers: dict[nn.Module, list[torch.optim.Optimizer]] = {
+            network: optimizers_of(network, settings, learning_rate) for network in (self.generator, self.discriminator)
+        }
         self.losses = {
             name: torch.zeros((), device=device) for name in ("discriminator", "generator", "reconstruction")
         }
@@ -119,7 +120,7 @@ class ScaleTraining:
             factor = 0.1
         else:
             factor = max(1 - (iteration - start) / (self.iterations - start), 0.01)
-        for optimizer in chain(*self.optimizers):
+        for optimizer in chain(*self.optimizers.values()):
             for group in optimizer.param_groups:
                 if isinstance(group["lr"], Tensor):
                     group["lr"].fill_(self.learning_rate * factor)
@@ -129,57 +130,92 @@ class ScaleTraining:
         self.average_weight.fill_(1 - min(self.settings.weight_average, (1 + iteration) / (10 + iteration)))
 
     def _iterate(self, penalize: bool) -> None:
-        settings = self.settings
-        for step in range(settings.discriminator_steps):
-            batch = self.cropper.draw()
-            with torch.set_grad_enabled(step == settings.discriminator_steps - 1):
-                fake = self._fake(batch)
-            self._discriminator_step(self._shown(batch.real), self._shown(fake.detach()), penalize)
-        for step in range(settings.generator_steps):
-            if step > 0:
-                fake = self._fake(batch)
-            self._generator_step(fake, batch)
+        if self.settings.simultaneous:
+            self._step_both(penalize)
+        else:
+            self._step_in_turns(penalize)
         worst = torch.stack(list(self.losses.values())).abs().max()
         # torch.maximum keeps a NaN, so that one is noticed at the next report wherever it arose.
         torch.maximum(self.worst_loss, worst, out=self.worst_loss)
-        if settings.weight_average:
+        if self.settings.weight_average:
             with torch.no_grad():
                 for name, value in self.generator.named_parameters():
                     self.average[name].lerp_(value, self.average_weight)
+
+    def _step_in_turns(self, penalize: bool) -> None:
+        """The discriminator's steps, then the generator's against the discriminator that came of them, as published."""
+        for step in range(self.settings.discriminator_steps):
+            batch = self.cropper.draw()
+            with torch.set_grad_enabled(step == self.settings.discriminator_steps - 1):
+                fake = self._fake(batch)
+            loss, _ = self._discriminator_loss(batch, fake.detach(), penalize)
+            self._step(self.discriminator, {loss: None})
+        for step in range(self.settings.generator_steps):
+            if step > 0:
+                fake = self._fake(batch)
+            adversarial = adversarial_loss(self._scores(fake))
+            self.losses["generator"].copy_(adversarial.detach())
+            self._step(self.generator, {adversarial + self._likeness_loss(batch, fake): None})
+
+    def _step_both(self, penalize: bool) -> None:
+        """A step of each network from one pass of the discriminator over the fake, whose slope there serves both."""
+        batch = self.cropper.draw()
+        fake = self._fake(batch)
+        seen = fake.detach().requires_grad_()
+        loss, scores = self._discriminator_loss(batch, seen, penalize)
+        self.losses["generator"].copy_(adversarial_loss(scores).detach())
+        likeness = self._likeness_loss(batch, fake)
+        self._step(self.discriminator, {loss: None}, seen)
+        assert seen.grad is not None
+        self._step(self.generator, {likeness: None, fake: -seen.grad})
 
     def _fake(self, batch: Batch) -> Tensor:
         with self.autocast:
             fake: Tensor = batch.base + self.generator(batch.noisy)
         return fake
 
+    def _scores(self, picture: Tensor) -> Tensor:
+        with self.autocast:
+            scores: Tensor = self.discriminator(self._shown(picture))
+        return scores
+
     def _shown(self, picture: Tensor) -> Tensor:
         """The picture as the discriminator is shown it."""
         return F.pad(picture, (MARGIN,) * 4, mode="reflect") if self.settings.reflect else picture
 
-    def _discriminator_step(self, real: Tensor, fake: Tensor, penalize: bool) -> None:
-        with self.autocast:
-            loss = critic_loss(self.discriminator(real), self.discriminator(fake))
-            self.losses["discriminator"].copy_(loss.detach())
-            if penalize:
-                mix = torch.rand((len(fake), 1, 1, 1), generator=self.random, device=real.device)
-                penalty = gradient_penalty(self.discriminator, real, fake, mix)
-                loss = loss + self.settings.gradient_penalty * self.settings.gradient_penalty_every * penalty
-        self._step(self.discriminator, self.optimizers[1], loss)
+    def _discriminator_loss(self, batch: Batch, fake: Tensor, penalize: bool) -> tuple[Tensor, Tensor]:
+        """The loss, and the fake's scores."""
+        scores = self._scores(fake)
+        loss = critic_loss(self._scores(batch.real), scores)
+        self.losses["discriminator"].copy_(loss.detach())
+        if penalize:
+            mix = torch.rand((len(fake), 1, 1, 1), generator=self.random, device=fake.device)
+            slope_at = partial(input_slope, self.discriminator)
+            with self.autocast:
+                penalty = gradient_penalty(slope_at, self._shown(batch.real), self._shown(fake.detach()), mix)
+            loss = loss + self.settings.gradient_penalty * self.settings.gradient_penalty_every * penalty
+        return loss, scores
 
-    def _generator_step(self, fake: Tensor, batch: Batch) -> None:
+    def _likeness_loss(self, batch: Batch, fake: Tensor) -> Tensor:
+        """What draws the generator towards the picture: from z* always, from any noise at scale 0 where that is set."""
         with self.autocast:
-            adversarial = adversarial_loss(self.discriminator(self._shown(fake)))
             reconstruction = batch.reconstruction_base + self.generator(batch.reconstruction_noisy)
         rebuilt = reconstruction_loss(reconstruction, batch.real)
-        self.losses["generator"].copy_(adversarial.detach())
         self.losses["reconstruction"].copy_(rebuilt.detach())
-        self._step(self.generator, self.optimizers[0], adversarial + self.settings.reconstruction * rebuilt)
+        loss = self.settings.reconstruction * rebuilt
+        if self.data.coarsest and self.settings.layout:
+            loss = loss + self.settings.layout * reconstruction_loss(fake, batch.real)
+        return loss
 
-    @staticmethod
-    def _step(network: nn.Module, optimizers: list[torch.optim.Optimizer], loss: Tensor) -> None:
+    def _step(self, network: nn.Module, gradients: dict[Tensor, Tensor | None], *also: Tensor) -> None:
+        """Step a network by what flows back from some tensors, each with its gradient or, if a scalar, none.
+
+        Gradients of ``also`` are left in them.
+        """
         network.zero_grad()
-        loss.backward(inputs=list(network.parameters()))  # type: ignore[no-untyped-call]
-        for optimizer in optimizers:
+        parameters = [*network.parameters(), *also]
+        torch.autograd.backward(list(gradients), list(gradients.values()), inputs=parameters)
+        for optimizer in self.optimizers[network]:
             optimizer.step()
 
     @torch.no_grad()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from singan_toolkit.pyramid import geometry
 from singan_toolkit.pyramid.architecture import RECEPTIVE_FIELD
@@ -31,6 +31,8 @@ class Settings(BaseModel):
     discriminator_steps: int = Field(3, ge=1, le=20, description="discriminator steps an iteration")
     generator_steps: int = Field(3, ge=1, le=20, description="generator steps an iteration")
 
+    simultaneous: bool = Field(False, description="both networks step at once, sharing a pass of the discriminator")
+
     optimizer: Literal["adam", "muon"] = Field("adam", description="of the hidden layers; the others have Adam")
     learning_rate: float = Field(5e-4, gt=0, le=1, description="step size")
     beta1: float = Field(0.5, ge=0, lt=1, description="first moment decay, of both optimizers")
@@ -42,13 +44,14 @@ class Settings(BaseModel):
     gradient_penalty: float = Field(0.1, ge=0, le=1000, description="lambda of the gradient penalty")
     gradient_penalty_every: int = Field(1, ge=1, le=100, description="discriminator steps between penalties")
     reconstruction: float = Field(10.0, ge=0, le=1e6, description="alpha, weight of the reconstruction loss")
+    layout: float = Field(0.0, ge=0, le=1e6, description="weight that draws scale 0's samples towards the picture")
     noise_amplitude: float = Field(0.1, ge=0, le=10, description="times the reconstruction's RMSE is sigma_n")
     noise_padding: Literal["zeros", "noise"] = Field("zeros", description="what continues the noise over the sides")
 
     crop: int = Field(0, ge=0, le=16384, description="side of the training crops, px; 0 is the whole picture")
     batch: int = Field(1, ge=1, le=256, description="fakes a step, at most")
     batch_pixels: int = Field(0, ge=0, description="fakes a step are fewer where they exceed this; 0 is no bound")
-    reflect: bool = Field(False, description="the discriminator sees pictures continued by reflection at their sides")
+    reflect: bool = Field(False, description="pictures are continued by reflection, not by zeros, at their sides")
     pool_pixels: int = Field(0, ge=0, description="samples of the lower scales kept and reused, in px; 0 draws anew")
     precision: Literal["float32", "bfloat16", "auto"] = Field("float32", description="of the convolutions")
 
@@ -58,6 +61,12 @@ class Settings(BaseModel):
         if 0 < crop < RECEPTIVE_FIELD:
             raise ValueError(f"must be 0 or at least {RECEPTIVE_FIELD}, the discriminator's receptive field")
         return crop
+
+    @model_validator(mode="after")
+    def _both_step_once(self) -> Settings:
+        if self.simultaneous and (self.discriminator_steps, self.generator_steps) != (1, 1):
+            raise ValueError("simultaneous goes with one discriminator step and one generator step an iteration")
+        return self
 
     def batch_at(self, height: int, width: int) -> tuple[int, int]:
         """Fakes a step at a scale of that size, and the pixels of each crop."""

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 import safetensors.numpy
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
 
 from singan_toolkit.files import write_whole
 from singan_toolkit.pyramid.architecture import LAYERS, MARGIN, PICTURE_CHANNELS
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from singan_toolkit.pyramid.walk import Pyramid
 
 FORMAT = "singan-toolkit-bundle"
-FORMAT_VERSION = 2
+FORMAT_VERSION: Literal[2] = 2
 METADATA_KEY = "singan_toolkit"
 MAX_HEADER_BYTES = 1 << 20
 NO_DIGEST = "0" * 64
@@ -96,6 +96,12 @@ class Manifest(_Record):
     scales: Annotated[list[ScaleRecord], Field(min_length=1, max_length=256)]
     training: TrainingRecord
     digest: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] = NO_DIGEST
+
+    @model_validator(mode="after")
+    def _version_1_pads_with_zeros(self) -> Manifest:
+        if self.version == 1 and self.architecture.picture_padding != "zeros":
+            raise ValueError("architecture.picture_padding came with version 2")
+        return self
 
     def tensors(self) -> dict[str, tuple[str, tuple[int, ...]]]:
         """Name, safetensors type and shape of every tensor that the bundle must hold."""
@@ -228,7 +234,7 @@ class Bundle:
         Raises:
             OSError: It cannot be written there; what stood there is untouched.
         """
-        manifest = self.manifest.model_copy(update={"digest": NO_DIGEST})
+        manifest = self.manifest.model_copy(update={"version": FORMAT_VERSION, "digest": NO_DIGEST})
         blank = safetensors.numpy.save(dict(self.tensors), {METADATA_KEY: manifest.model_dump_json()})
         header_end = 8 + int.from_bytes(blank[:8], "little")
         digest = hashlib.sha256(blank).hexdigest()

@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -26,7 +27,9 @@ from singan_toolkit.bench.subject import Subject
 from singan_toolkit.cli import main
 from singan_toolkit.imaging.pictures import PictureError, read_picture
 from singan_toolkit.pyramid.geometry import Geometry
+from singan_toolkit.pyramid.networks import Discriminator
 from singan_toolkit.training.losses import gradient_penalty
+from singan_toolkit.training.slope import input_slope
 
 TINY = dict(min_size=20, factor=2, channels=8, max_channels=8, iterations=2, finest_iterations=2)
 ONE_STEP = dict(discriminator_steps=1, generator_steps=1)
@@ -143,8 +146,10 @@ class TestPlain:
     @pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
     def test_penalty_is_that_of_training(self, share: float) -> None:
         network, mix = plain.network(8, 1), torch.full((1, 1, 1, 1), share)
+        discriminator = Discriminator(8)
+        discriminator.layers.load_state_dict(network.state_dict())
         real, fake = torch.randn(2, 1, 3, 20, 24, generator=torch.Generator().manual_seed(4))
-        ours = gradient_penalty(network, real, fake, mix)
+        ours = gradient_penalty(partial(input_slope, discriminator), real, fake, mix)
         torch.testing.assert_close(plain.gradient_penalty(network, real, fake, mix), ours)
 
     @pytest.mark.parametrize("scales", [1, 2])

@@ -117,6 +117,17 @@ def test_reconstruction_and_samples_survive_the_file(tiny_bundle: st.Bundle, tin
     assert torch.equal(walk(after, route, Gaussian(9), samples=[0, 1]), expected)
 
 
+@pytest.mark.parametrize("padding", ["zeros", "reflect"])
+def test_the_padding_of_the_picture_survives_the_file(tiny_bundle: st.Bundle, tmp_path: Path, padding: str) -> None:
+    trained = tiny_bundle.pyramid("cpu")
+    scales = [replace(scale, reflect=n > 0 and padding == "reflect") for n, scale in enumerate(trained.scales)]
+    pyramid = replace(trained, scales=tuple(scales))
+    st.Bundle.of_pyramid(pyramid, tiny_bundle.picture, tiny_bundle.manifest.training).save(tmp_path / "a.sgb")
+    loaded = st.load(tmp_path / "a.sgb")
+    assert loaded.manifest.architecture.picture_padding == padding
+    assert torch.equal(reconstruct(loaded.pyramid("cpu")), reconstruct(pyramid))
+
+
 FRESH = """
 import sys
 import numpy, torch
@@ -424,6 +435,35 @@ def test_a_file_signed_anew_without_a_change_is_a_bundle(forgery: Forgery, tmp_p
     assert st.load(tmp_path / "true.sgb").manifest.training.seed == 1
 
 
+# Version 1, which padded pictures with zeros and did not say so
+
+
+@pytest.fixture
+def first_version(forgery: Forgery, tmp_path: Path) -> Path:
+    forgery.manifest["version"] = 1
+    del forgery.manifest["architecture"]["picture_padding"]
+    path = tmp_path / "first.sgb"
+    path.write_bytes(forgery.signed())
+    return path
+
+
+def test_a_bundle_of_version_1_is_padded_with_zeros(tiny_bundle: st.Bundle, first_version: Path) -> None:
+    first, second = st.load(first_version).pyramid("cpu"), tiny_bundle.pyramid("cpu")
+    route = second.geometry.route()
+    walked = walk(first, route, Gaussian(4), samples=[0, 1])
+    with_zeros = replace(second, scales=tuple(replace(scale, reflect=False) for scale in second.scales))
+    assert torch.equal(walked, walk(with_zeros, route, Gaussian(4), samples=[0, 1]))
+    assert (walked - walk(second, route, Gaussian(4), samples=[0, 1])).abs().max() > 0.01
+
+
+def test_a_bundle_of_version_1_comes_back_as_it_was(first_version: Path, tmp_path: Path) -> None:
+    first = st.load(first_version)
+    first.save(tmp_path / "again.sgb")
+    again = st.load(tmp_path / "again.sgb")
+    assert again.manifest.architecture == first.manifest.architecture
+    assert torch.equal(reconstruct(again.pyramid("cpu")), reconstruct(first.pyramid("cpu")))
+
+
 Place = tuple[str | int, ...]
 
 WRONG_VALUES: list[tuple[Place, Any]] = [
@@ -438,6 +478,9 @@ WRONG_VALUES: list[tuple[Place, Any]] = [
     (("architecture", "convolutions"), 10**9),
     (("architecture", "picture_channels"), 4),
     (("architecture", "slope"), 0.3),
+    (("architecture", "noise_padding"), "reflect"),
+    (("architecture", "picture_padding"), "noise"),
+    (("architecture", "picture_padding"), None),
     (("architecture", "more"), 1),
     (("factor",), 0.5),
     (("factor",), -1),

@@ -1,4 +1,4 @@
-"""The losses against numpy and against finite differences."""
+"""The losses against numpy, finite differences and autograd."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from singan_toolkit.pyramid.networks import Discriminator
+from singan_toolkit.pyramid.networks import Discriminator, initialize
 from singan_toolkit.training.losses import adversarial_loss, critic_loss, gradient_penalty, reconstruction_loss
 from singan_toolkit.training.slope import input_slope
 
@@ -141,3 +143,59 @@ def test_gradient_penalty_of_a_flat_critic_has_finite_slopes() -> None:
     torch.autograd.backward(penalty)
     assert penalty.item() == pytest.approx(1)
     assert all(torch.isfinite(p.grad).all() for p in network.parameters() if p.grad is not None)
+
+
+# The slope
+
+
+def slope_by_autograd(network: Discriminator, picture: Tensor) -> Tensor:
+    picture = picture.detach().requires_grad_()
+    (slope,) = torch.autograd.grad(network(picture).sum(), picture, create_graph=True)
+    return slope
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    seed=st.integers(0, 2**32),
+    batch=st.integers(1, 3),
+    height=st.integers(11, 16),
+    width=st.integers(11, 16),
+    channels=st.integers(4, 6),
+    normalize=st.booleans(),
+)
+@example(seed=0, batch=1, height=12, width=11, channels=4, normalize=True)
+@example(seed=0, batch=1, height=11, width=11, channels=4, normalize=False)
+def test_the_slope_and_what_flows_back_through_it_are_autograds(
+    seed: int, batch: int, height: int, width: int, channels: int, normalize: bool
+) -> None:
+    random = torch.Generator().manual_seed(seed)
+    network = Discriminator(channels, normalize)
+    initialize(network, random)
+    network.double().train()
+    real, fake = torch.randn(2, batch, 3, height, width, generator=random, dtype=torch.float64)
+    mix = torch.rand(batch, 1, 1, 1, generator=random, dtype=torch.float64)
+    parameters = list(network.parameters())
+    found = []
+    for slope_at in (input_slope, slope_by_autograd):
+        penalty = gradient_penalty(partial(slope_at, network), real, fake, mix)
+        by_weights = torch.autograd.grad(penalty, parameters, materialize_grads=True, allow_unused=True)
+        found.append((slope_at(network, fake).detach(), penalty.detach(), by_weights))
+    torch.testing.assert_close(*found, atol=1e-9, rtol=1e-6)
+    assert sum(gradient.abs().max() > 1e-6 for gradient in found[0][2]) >= 5
+
+
+def test_the_slope_is_every_pictures_own_without_batch_norm() -> None:
+    network, (_, pictures, _) = discriminator(normalize=False), inputs()
+    together = input_slope(network, pictures)
+    assert together.shape == pictures.shape
+    for picture, slope in zip(pictures, together, strict=True):
+        torch.testing.assert_close(input_slope(network, picture[None])[0], slope)
+
+
+@pytest.mark.parametrize("normalize", [False, True], ids=["plain", "norm"])
+def test_the_slope_in_half_precision_is_autograds_but_for_rounding(normalize: bool) -> None:
+    network = discriminator(normalize).float()
+    picture = inputs()[1].float()
+    with torch.autocast("cpu", torch.bfloat16):
+        ours, expected = input_slope(network, picture).float(), slope_by_autograd(network, picture).float()
+    assert (ours - expected).norm() < 0.03 * expected.norm()

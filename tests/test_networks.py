@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 from torch import nn
 
 from singan_toolkit.pyramid.architecture import channels_at
-from singan_toolkit.pyramid.networks import Discriminator, Generator, fold, initialize, pad
+from singan_toolkit.pyramid.networks import Discriminator, Generator, fold, initialize, pad, with_noise
 
 
 def normal(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float32) -> torch.Tensor:
@@ -82,6 +85,34 @@ def test_pad_lays_five_zeros_around() -> None:
     assert padded.shape == (2, 3, 17, 19)
     assert torch.equal(padded[..., 5:-5, 5:-5], picture)
     assert padded.abs().sum() == picture.abs().sum()
+
+
+def reflected(picture: torch.Tensor) -> torch.Tensor:
+    return torch.from_numpy(np.pad(picture.numpy(), ((0, 0), (0, 0), (5, 5), (5, 5)), mode="reflect"))
+
+
+@settings(deadline=None)
+@given(height=st.integers(1, 30), width=st.integers(1, 30), batch=st.integers(1, 2))
+@example(1, 1, 1)
+@example(2, 6, 1)
+@example(3, 40, 2)
+@example(5, 1, 1)
+def test_pad_continues_pictures_of_any_size_by_reflection(height: int, width: int, batch: int) -> None:
+    picture = normal(batch, 3, height, width)
+    assert torch.equal(pad(picture, reflect=True), reflected(picture))
+
+
+@pytest.mark.parametrize("reflect", [False, True], ids=["zeros", "reflected"])
+@pytest.mark.parametrize("size", [(9, 7), (3, 12)])
+def test_noise_is_continued_as_its_picture_unless_it_reaches_over_the_sides(
+    reflect: bool, size: tuple[int, int]
+) -> None:
+    picture, shared = normal(2, 3, *size), normal(2, 3, *size, seed=1)
+    own = normal(2, 3, size[0] + 10, size[1] + 10, seed=2)
+    continued = reflected if reflect else nn.ZeroPad2d(5)
+    expected = continued(picture) + 0.5 * continued(shared)
+    torch.testing.assert_close(with_noise(picture, shared, 0.5, reflect), expected)
+    torch.testing.assert_close(with_noise(picture, own, 0.5, reflect), continued(picture) + 0.5 * own)
 
 
 @both_kinds

@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import itertools
 from collections.abc import Callable, Sequence
+from copy import deepcopy
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +37,8 @@ from singan_toolkit.training.loop import TrainingError
 from singan_toolkit.training.losses import adversarial_loss, critic_loss, gradient_penalty, reconstruction_loss
 from singan_toolkit.training.scale import Diverged, ScaleTraining
 from singan_toolkit.training.settings import Settings, settings_of
-from singan_toolkit.training.train import train_bundle
+from singan_toolkit.training.slope import input_slope
+from singan_toolkit.training.train import retrain_scale, train_bundle
 
 Options = dict[str, Any]
 
@@ -110,11 +113,22 @@ def rmse(first: Tensor, second: Tensor) -> float:
         ("decay", "cosine"),
         ("precision", "float8"),
         ("reflect", "perhaps"),
+        ("simultaneous", "perhaps"),
+        ("layout", -1),
+        ("layout", float("nan")),
     ],
 )
 def test_a_bad_value_is_refused_by_name(name: str, value: Any) -> None:
     with pytest.raises(ValueError, match=name):
         settings_of("draft", **{name: value})
+
+
+@pytest.mark.parametrize("steps", [(1, 2), (2, 1), (3, 3)])
+def test_simultaneous_steps_are_one_of_each_network(steps: tuple[int, int]) -> None:
+    one_each = settings_of("fast", simultaneous=True, discriminator_steps=1, generator_steps=1)
+    assert one_each.simultaneous
+    with pytest.raises(ValueError, match=r"simultaneous .* one discriminator step and one generator step"):
+        settings_of("fast", simultaneous=True, discriminator_steps=steps[0], generator_steps=steps[1])
 
 
 def test_an_unknown_setting_is_refused_by_name() -> None:
@@ -170,20 +184,23 @@ def test_iterations_fall_in_equal_ratios() -> None:
 # Crops
 
 
-def material(height: int, width: int, pool: int = 1, amplitude: float = 0.0, grey: bool = False) -> ScaleData:
+def material(
+    height: int, width: int, pool: int = 1, amplitude: float = 0.0, grey: bool = False, reflect: bool = False
+) -> ScaleData:
     """Pictures whose values tell where they were taken from; none is zero."""
     rows, columns = torch.meshgrid(torch.arange(height) + 1.0, torch.arange(width) + 1.0, indexing="ij")
     real = torch.stack([rows, columns, rows * 100 + columns])[None]
     samples = torch.cat([real + 10_000 * (n + 1) for n in range(pool)])
-    return ScaleData(real, samples, None, real + 0.25, torch.full_like(real, 0.125), amplitude, grey)
+    return ScaleData(real, samples, None, real + 0.25, torch.full_like(real, 0.125), amplitude, grey, reflect)
 
 
 def cropper(data: ScaleData, crop: int, batch: int = 4, seed: int = 0) -> Cropper:
     return Cropper(data, crop, batch, torch.Generator().manual_seed(seed))
 
 
-def padded(picture: Tensor) -> Tensor:
-    return F.pad(picture, (5, 5, 5, 5))
+def padded(picture: Tensor, reflect: bool = False) -> Tensor:
+    margin = ((0, 0), (0, 0), (5, 5), (5, 5))
+    return torch.from_numpy(np.pad(picture.numpy(), margin, mode="reflect" if reflect else "constant"))
 
 
 def places(batch: Batch) -> list[tuple[int, int]]:
@@ -191,12 +208,25 @@ def places(batch: Batch) -> list[tuple[int, int]]:
     return [(int(crop[0, 0, 0]) - 1, int(crop[1, 0, 0]) - 1) for crop in batch.real]
 
 
-@pytest.mark.parametrize("size", [(40, 50), (16, 40), (12, 40), (16, 16), (14, 12)])
-def test_crops_are_the_same_region_of_everything(size: tuple[int, int]) -> None:
-    data = material(*size, pool=3)
+with_and_without_reflection = pytest.mark.parametrize("reflect", [False, True], ids=["zeros", "reflected"])
+
+
+@with_and_without_reflection
+@pytest.mark.parametrize("drawing", ["pool", "fresh"])
+@pytest.mark.parametrize("size", [(40, 50), (16, 40), (12, 40), (16, 16), (14, 12), (3, 40), (1, 1)])
+def test_crops_are_the_same_region_of_everything(size: tuple[int, int], drawing: str, reflect: bool) -> None:
+    data = material(*size, pool=3, reflect=reflect)
+    samples = data.samples
+
+    def fresh(numbers: Sequence[int]) -> Tensor:
+        return samples[torch.tensor(numbers) % 3]
+
+    if drawing == "fresh":
+        data = replace(data, samples=data.real, fresh=fresh)
     height, width = min(16, size[0]), min(16, size[1])
     source = cropper(data, crop=16)
     for _ in range(20):
+        source.refill(1)
         batch = source.draw()
         assert batch.base.shape == (4, 3, height, width)
         assert batch.noisy.shape == (4, 3, height + 10, width + 10)
@@ -207,55 +237,70 @@ def test_crops_are_the_same_region_of_everything(size: tuple[int, int]) -> None:
             inner = (slice(None), slice(row, row + height), slice(column, column + width))
             outer = (slice(None), slice(row, row + height + 10), slice(column, column + width + 10))
             which = round(float(batch.base[n, 0, 0, 0] - reals[n, 0, 0, 0])) // 10_000 - 1
-            sample = data.samples[which]
+            sample = samples[which]
             base, noisy = batch.reconstruction_base, batch.reconstruction_noisy
             assert torch.equal(reals[n], data.real[0][inner])
             assert torch.equal(batch.base[n], sample[inner])
-            assert torch.equal(batch.noisy[n], padded(sample)[outer])
+            assert torch.equal(batch.noisy[n], padded(sample[None], reflect)[0][outer])
             assert torch.equal(base.expand(4, -1, -1, -1)[n], data.reconstruction_base[0][inner])
-            whole = padded(data.reconstruction_base + data.reconstruction_noise)[0]
+            whole = padded(data.reconstruction_base + data.reconstruction_noise, reflect)[0]
             assert torch.equal(noisy.expand(4, -1, -1, -1)[n], whole[outer])
 
 
+@with_and_without_reflection
 @pytest.mark.parametrize("crop", [0, 60])
-def test_without_a_crop_the_whole_picture_is_drawn(crop: int) -> None:
-    data = material(20, 30)
+def test_without_a_crop_the_whole_picture_is_drawn(crop: int, reflect: bool) -> None:
+    data = material(20, 30, reflect=reflect)
     batch = cropper(data, crop, batch=3).draw()
     assert torch.equal(batch.real, data.real)
     assert torch.equal(batch.base, data.samples.expand(3, -1, -1, -1))
-    assert torch.equal(batch.noisy, padded(data.samples).expand(3, -1, -1, -1))
+    assert torch.equal(batch.noisy, padded(data.samples, reflect).expand(3, -1, -1, -1))
     assert torch.equal(batch.reconstruction_base, data.reconstruction_base)
 
 
+@with_and_without_reflection
 @pytest.mark.parametrize("crop", [0, 14])
-def test_with_noise_padding_noise_lies_around_the_picture_too(crop: int) -> None:
-    data = material(18, 22, amplitude=0.5)
+def test_with_noise_padding_noise_of_its_own_lies_around_the_picture_too(crop: int, reflect: bool) -> None:
+    data = material(18, 22, amplitude=0.5, reflect=reflect)
     data = replace(data, reconstruction_noise=F.pad(data.reconstruction_noise, (5, 5, 5, 5)))
     source, felt = cropper(data, crop, batch=8), []
     for _ in range(40):
         batch = source.draw()
         for n, (row, column) in enumerate(places(batch) if crop else [(0, 0)] * 8):
             height, width = batch.noisy.shape[-2:]
-            cut = padded(data.samples)[0][:, row : row + height, column : column + width]
-            felt.append((batch.noisy[n] - cut).flatten())
-    assert torch.cat(felt).std().item() == pytest.approx(0.5, rel=0.02)
-    assert (torch.cat(felt) != 0).float().mean() > 0.99
+            cut = padded(data.samples, reflect)[0][:, row : row + height, column : column + width]
+            felt.append(batch.noisy[n] - cut)
+    noise = torch.stack(felt)
+    assert noise.std().item() == pytest.approx(0.5, rel=0.02)
+    assert (noise != 0).float().mean() > 0.99
+    if not crop:
+        beyond, mirrored = noise[..., :5, 5:-5].flatten(), noise[..., 6:11, 5:-5].flip(-2).flatten()
+        assert abs(np.corrcoef(beyond.numpy(), mirrored.numpy())[0, 1]) < 0.05
 
 
+@with_and_without_reflection
 @pytest.mark.parametrize("crop", [0, 14])
 @pytest.mark.parametrize("grey", [True, False])
-def test_noise_lies_inside_the_picture_only(crop: int, grey: bool) -> None:
-    data = material(18, 22, amplitude=0.5, grey=grey)
+def test_noise_is_white_inside_the_picture_and_zero_or_mirrored_beyond(crop: int, grey: bool, reflect: bool) -> None:
+    data = material(18, 22, amplitude=0.5, grey=grey, reflect=reflect)
     inside = padded(torch.ones_like(data.real))[0]
-    source, felt = cropper(data, crop, batch=8), []
+    mirrored_rows, mirrored_columns = (np.pad(np.arange(size), 5, mode="reflect") + 5 for size in (18, 22))
+    source, felt, neighbours = cropper(data, crop, batch=8), [], []
     for _ in range(40):
         batch = source.draw()
         height, width = batch.noisy.shape[-2:]
         for n, (row, column) in enumerate(places(batch) if crop else [(0, 0)] * 8):
             cut = (slice(None), slice(row, row + height), slice(column, column + width))
-            noise = batch.noisy[n] - padded(data.samples)[0][cut]
-            assert not noise[inside[cut] == 0].any()
+            noise = batch.noisy[n] - padded(data.samples, reflect)[0][cut]
+            if reflect:
+                mirror = noise[:, mirrored_rows[row : row + height] - row]
+                assert torch.equal(noise, mirror[:, :, mirrored_columns[column : column + width] - column])
+            else:
+                assert not noise[inside[cut] == 0].any()
             felt.append(noise[inside[cut] == 1].view(3, -1))
+            own = noise[0, 5:-5, 5:-5]
+            neighbours += [(own[1:] * own[:-1]).flatten(), (own[:, 1:] * own[:, :-1]).flatten()]
+    assert abs(torch.cat(neighbours).mean().item()) < 0.01
     noise = torch.cat(felt, dim=1)
     assert noise.std().item() == pytest.approx(0.5, rel=0.02)
     assert abs(noise.mean().item()) < 0.01
@@ -320,11 +365,20 @@ def scale_data(amplitude: float = 0.05) -> ScaleData:
     return ScaleData(real, 0.7 * real, None, 0.5 * real, zeros, amplitude, coarsest=False)
 
 
-def scale_training(settings: Settings, iterations: int, amplitude: float = 0.05, seed: int = 3) -> ScaleTraining:
+def coarsest_data(height: int = 20, width: int = 24) -> ScaleData:
+    real = scale_data().real[..., :height, :width].contiguous()
+    zeros = torch.zeros_like(real)
+    z_star = torch.randn(1, 1, height, width, generator=torch.Generator().manual_seed(7)).expand_as(real)
+    return ScaleData(real, zeros, None, zeros, z_star, 1.0, coarsest=True)
+
+
+def scale_training(
+    settings: Settings, iterations: int, amplitude: float = 0.05, seed: int = 3, data: ScaleData | None = None
+) -> ScaleTraining:
     return ScaleTraining(
         settings,
         channels=8,
-        data=scale_data(amplitude),
+        data=data or scale_data(amplitude),
         iterations=iterations,
         learning_rate=settings.learning_rate,
         dtype=torch.float32,
@@ -340,7 +394,7 @@ def learning_rates(settings: Settings, iterations: int) -> list[tuple[float, ...
     training, rates = scale_training(settings, iterations), []
 
     def note(done: int, losses: dict[str, float]) -> None:
-        optimizers = itertools.chain(*training.optimizers)
+        optimizers = itertools.chain(*training.optimizers.values())
         rates.append(tuple(group["lr"] for optimizer in optimizers for group in optimizer.param_groups))
 
     training.run(note, always)
@@ -437,7 +491,7 @@ def test_a_trained_generator_folds_into_the_same_function() -> None:
 
 
 def test_the_critic_scores_the_real_picture_higher() -> None:
-    settings = settings_of("draft", discriminator_steps=5, learning_rate=2e-3, precision="float32")
+    settings = settings_of("draft", simultaneous=False, discriminator_steps=5, learning_rate=2e-3, precision="float32")
     told: list[float] = []
     training = scale_training(settings, 3)
     training.run(lambda done, losses: told.append(losses["discriminator"]), always)
@@ -474,16 +528,133 @@ def test_the_penalty_holds_the_critics_slopes_near_one() -> None:
         training = scale_training(settings, 20)
         training.run(lambda done, losses: None, always)
         mix = torch.full((1, 1, 1, 1), 0.5)
-        penalty = gradient_penalty(training.discriminator, training.data.real, training.data.samples, mix)
+        slope_at = partial(input_slope, training.discriminator)
+        penalty = gradient_penalty(slope_at, training.data.real, training.data.samples, mix)
         left.append(penalty.item())
     assert left[1] < 0.8 * left[0]
+
+
+@pytest.mark.parametrize("simultaneous", [False, True], ids=["in turns", "simultaneous"])
+@pytest.mark.parametrize("coarsest", [False, True], ids=["finer", "coarsest"])
+@pytest.mark.parametrize("normalize", [False, True], ids=["plain", "norm"])
+@with_and_without_reflection
+def test_one_step_of_each_network_follows_the_gradients_worked_out_by_hand(
+    monkeypatch: pytest.MonkeyPatch, simultaneous: bool, coarsest: bool, normalize: bool, reflect: bool
+) -> None:
+    """The critic's at its old weights; the generator's against these where both step at once, else against the new."""
+    settings = settings_of(
+        "fast",
+        simultaneous=simultaneous,
+        normalize_generator=normalize,
+        normalize_discriminator=normalize,
+        learning_rate=0.01,
+        gradient_penalty=0.3,
+        reconstruction=7,
+        layout=5,
+        crop=14,
+        reflect=reflect,
+        precision="float32",
+    )
+    data = replace(coarsest_data() if coarsest else scale_data(), reflect=reflect and not coarsest)
+    training = scale_training(settings, 1, data=data)
+    generator, critic = deepcopy(training.generator), deepcopy(training.discriminator)
+    batches, mixes, draw = [], [], training.cropper.draw
+
+    def seen_draw() -> Batch:
+        batches.append(draw())
+        return batches[-1]
+
+    def seen_penalty(slope_at: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor, mix: Tensor) -> Tensor:
+        mixes.append(mix)
+        return gradient_penalty(slope_at, real, fake, mix)
+
+    monkeypatch.setattr(training.cropper, "draw", seen_draw)
+    monkeypatch.setattr("singan_toolkit.training.scale.gradient_penalty", seen_penalty)
+    training.run(lambda done, losses: None, always)
+    batch, (mix,) = batches[0], mixes
+
+    def shown(picture: Tensor) -> Tensor:
+        return nn.ReflectionPad2d(5)(picture) if reflect else picture
+
+    fake = batch.base + generator(batch.noisy)
+    between = (mix * shown(batch.real) + (1 - mix) * shown(fake)).detach().requires_grad_()
+    (slope,) = torch.autograd.grad(critic(between).sum(), between, create_graph=True)
+    penalty = settings.gradient_penalty_every * 0.3 * (slope.square().sum(dim=1).sqrt() - 1).square().mean()
+    criticism = critic(shown(fake.detach())).mean() - critic(shown(batch.real)).mean() + penalty
+    assert_gradients(training.discriminator, criticism, critic)
+
+    rebuilt = batch.reconstruction_base + generator(batch.reconstruction_noisy)
+    likeness = 7 * (rebuilt - batch.real).square().mean()
+    if coarsest:
+        likeness = likeness + 5 * (fake - batch.real).square().mean()
+    before, after = (likeness - one(shown(fake)).mean() for one in (critic, training.discriminator))
+    expected, other = (before, after) if simultaneous else (after, before)
+    assert_gradients(training.generator, expected, generator)
+    with pytest.raises(AssertionError):
+        assert_gradients(training.generator, other, generator)
+
+
+def assert_gradients(trained: nn.Module, loss: Tensor, network: nn.Module) -> None:
+    """That a network was stepped by the gradients which a loss has by the weights of its copy from before the step."""
+    found = [parameter.grad for parameter in trained.parameters()]
+    expected = torch.autograd.grad(loss, list(network.parameters()), retain_graph=True, materialize_grads=True)
+    size = max(float(gradient.abs().max()) for gradient in expected)
+    assert size > 1e-3
+    torch.testing.assert_close(found, list(expected), atol=1e-5 * size, rtol=1e-4)
+
+
+@pytest.mark.parametrize("penalize", [0, 1], ids=["bare", "penalized"])
+def test_simultaneous_steps_share_a_pass_of_the_critic(penalize: int) -> None:
+    passes = []
+    for simultaneous in (False, True):
+        settings = settings_of(
+            "fast",
+            simultaneous=simultaneous,
+            gradient_penalty_every=2 - penalize,
+            weight_average=0,
+            precision="float32",
+        )
+        seen: list[Any] = []
+        training = scale_training(settings, 2)
+        training.discriminator.register_forward_pre_hook(lambda _, pictures, seen=seen: seen.append(pictures))
+        training.run(lambda done, losses: None, always)
+        passes.append(len(seen))
+    assert passes == [6, 4]
+
+
+def test_the_layout_draws_the_coarsest_scales_samples_towards_the_picture() -> None:
+    data, apart = coarsest_data(12, 14), []
+    for weight in (0, 50):
+        settings = settings_of("draft", layout=weight, reconstruction=0, learning_rate=5e-3, precision="float32")
+        training = scale_training(settings, 60, data=data)
+        training.run(lambda done, losses: None, always)
+        noise = torch.randn(16, 1, 12, 14, generator=torch.Generator().manual_seed(1)).expand(-1, 3, -1, -1)
+        apart.append(rmse(training.generator(padded(noise)).detach(), data.real))
+    assert apart[1] < 0.7 * apart[0]
+    assert apart[1] < rmse(data.real.mean(dim=(2, 3), keepdim=True), data.real), "nearer than the mean colour"
+
+
+def test_the_layout_changes_the_coarsest_scale_only() -> None:
+    def weights(data: ScaleData, layout: float) -> Tensor:
+        training = scale_training(settings_of("draft", layout=layout, precision="float32"), 5, data=data)
+        training.run(lambda done, losses: None, always)
+        return torch.cat([value.flatten() for state in training.states() for value in state.values()])
+
+    assert torch.equal(weights(scale_data(), 50), weights(scale_data(), 0))
+    assert not torch.equal(weights(coarsest_data(), 50), weights(coarsest_data(), 0))
 
 
 def test_the_critic_alone_draws_the_fakes_towards_the_real_picture() -> None:
     data = scale_data()
     bright = ScaleData(**{**vars(data), "real": data.real * 0.3 + 0.6, "samples": torch.zeros_like(data.real)})
     settings = settings_of(
-        "draft", reconstruction=0, discriminator_steps=3, learning_rate=5e-3, weight_average=0, precision="float32"
+        "draft",
+        simultaneous=False,
+        reconstruction=0,
+        discriminator_steps=3,
+        learning_rate=5e-3,
+        weight_average=0,
+        precision="float32",
     )
     training = ScaleTraining(settings, 8, bright, 24, settings.learning_rate, torch.float32, seeds=(1, 2))
     means: list[float] = []
@@ -498,9 +669,11 @@ def test_the_critic_alone_draws_the_fakes_towards_the_real_picture() -> None:
     assert np.mean(means) > 0.2
 
 
-@pytest.mark.parametrize(("preset", "steps"), [("paper", (3, 3)), ("draft", (1, 1))])
+@pytest.mark.parametrize(
+    ("preset", "simultaneous", "steps"), [("paper", False, (3, 3)), ("draft", False, (1, 1)), ("draft", True, (1, 1))]
+)
 def test_steps_and_penalties_are_as_many_as_set(
-    monkeypatch: pytest.MonkeyPatch, preset: str, steps: tuple[int, int]
+    monkeypatch: pytest.MonkeyPatch, preset: str, simultaneous: bool, steps: tuple[int, int]
 ) -> None:
     calls: dict[str, int] = {}
 
@@ -513,7 +686,7 @@ def test_steps_and_penalties_are_as_many_as_set(
 
     for loss in (critic_loss, adversarial_loss, gradient_penalty):
         monkeypatch.setattr(f"singan_toolkit.training.scale.{loss.__name__}", counted(loss))
-    settings = settings_of(preset, precision="float32")
+    settings = settings_of(preset, simultaneous=simultaneous, precision="float32")
     scale_training(settings, 4).run(lambda done, losses: None, always)
     penalties = -(-4 // settings.gradient_penalty_every) * steps[0]
     assert calls == {"critic_loss": 4 * steps[0], "adversarial_loss": 4 * steps[1], "gradient_penalty": penalties}
@@ -619,9 +792,14 @@ def test_the_setting_noise_amplitude_is_its_factor(photo: Path, quick: Options) 
     assert ratio == pytest.approx(2, rel=1e-4)
 
 
+@with_and_without_reflection
 @pytest.mark.parametrize("noise_padding", ["zeros", "noise"])
-def test_the_told_error_is_that_of_the_reconstruction(photo: Path, quick: Options, noise_padding: str) -> None:
-    bundle, events = train(photo, quick | dict(noise_padding=noise_padding))
+def test_the_told_error_is_that_of_the_reconstruction(
+    photo: Path, quick: Options, noise_padding: str, reflect: bool
+) -> None:
+    bundle, events = train(photo, quick | dict(noise_padding=noise_padding, reflect=reflect))
+    assert bundle.manifest.architecture.noise_padding == noise_padding
+    assert bundle.manifest.architecture.picture_padding == ("reflect" if reflect else "zeros")
     pyramid, reals = bundle.pyramid("cpu"), real_scales(photo, bundle)
     route = pyramid.geometry.route()
     for event in of_kind(ScaleFinished, events):
@@ -684,11 +862,18 @@ def test_the_preset_paper_trains_and_folds_its_batch_norm(photo: Path, tiny_sett
         dict(crop=0, batch=1),
         dict(pool_pixels=0),
         dict(pool_pixels=1),
-        dict(discriminator_steps=2, generator_steps=2),
+        dict(simultaneous=False, discriminator_steps=2, generator_steps=2),
         dict(batch_pixels=1),
         dict(gradient_penalty_every=3),
         dict(channels=8, max_channels=4),
         dict(normalize_generator=True),
+        dict(normalize_discriminator=True),
+        dict(reflect=False),
+        dict(layout=10.0),
+        dict(simultaneous=True),
+        dict(simultaneous=True, layout=10.0, normalize_generator=True, normalize_discriminator=True),
+        dict(simultaneous=True, precision="bfloat16"),
+        dict(normalize_discriminator=True, precision="bfloat16"),
         dict(precision="bfloat16"),
         dict(noise_padding="noise"),
         dict(noise_padding="noise", crop=0, batch=1, pool_pixels=0),
@@ -714,6 +899,19 @@ def test_a_scale_starts_from_the_scale_below_where_the_widths_match(photo: Path,
     for n in range(1, 4):
         np.testing.assert_allclose(weights[n], weights[0], atol=1e-6)
     assert np.abs(weights[4][:8] - weights[0]).max() > 1e-2
+
+
+@pytest.mark.parametrize("padding", ["zeros", "reflect"])
+def test_a_scale_trained_anew_keeps_the_padding_of_its_pyramid(photo: Path, quick: Options, padding: str) -> None:
+    """Whatever the settings say: bundles of version 1 are padded with zeros where only their critic saw reflections."""
+    bundle, _ = train(photo, quick | dict(reflect=padding == "reflect"))
+    settings = bundle.manifest.training.settings | {"reflect": padding == "zeros"}
+    training = bundle.manifest.training.model_copy(update={"settings": settings})
+    misled = replace(bundle, manifest=bundle.manifest.model_copy(update={"training": training}))
+    again = retrain_scale(misled, len(bundle.manifest.scales) - 1, torch.clone, "cpu")
+    assert again.manifest.architecture == bundle.manifest.architecture
+    assert again.manifest.architecture.picture_padding == padding
+    assert not same(again, bundle)
 
 
 def test_a_bundle_is_named_after_its_picture(photo: Path, tiny_bundle: st.Bundle, quick: Options) -> None:
@@ -804,6 +1002,23 @@ def test_a_scale_that_only_spoils_what_it_was_given_starts_again(
     monkeypatch.setattr(loop, "apply_scale", spoilt)
     st.train(photo, preset="draft", device="cpu", observer=events.append, **quick)
     assert [event.scale for event in of_kind(ScaleRestarted, events)] == [1]
+
+
+@with_and_without_reflection
+def test_a_scale_is_checked_by_what_is_then_handed_on(
+    photo: Path, quick: Options, monkeypatch: pytest.MonkeyPatch, reflect: bool
+) -> None:
+    rebuilt: list[Tensor] = []
+
+    def noted(scale: Scale, picture: Tensor, noise: Tensor) -> Tensor:
+        result = apply_scale(scale, picture, noise)
+        rebuilt.extend([result] if len(picture) == 1 else [])
+        return result
+
+    monkeypatch.setattr(loop, "apply_scale", noted)
+    bundle, _ = train(photo, quick | dict(reflect=reflect))
+    assert len(rebuilt) == 2 * len(bundle.manifest.scales)
+    assert all(torch.equal(checked, kept) for checked, kept in zip(rebuilt[::2], rebuilt[1::2], strict=True))
 
 
 @pytest.mark.parametrize("preset", ["draft", "paper"])

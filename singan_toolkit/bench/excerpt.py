@@ -36,10 +36,11 @@ def untrained_pyramid(subject: Subject) -> Pyramid:
     """
     random = torch.Generator().manual_seed(subject.seed)
     scales = []
-    for kernels in subject.kernels:
+    for n, kernels in enumerate(subject.kernels):
         generator = Generator(kernels, normalize=False)
         initialize(generator, random)
-        scales.append(Scale(generator.eval().requires_grad_(False), NOISE_AMPLITUDE))
+        reflect = n > 0 and subject.settings.reflect
+        scales.append(Scale(generator.eval().requires_grad_(False), NOISE_AMPLITUDE, reflect))
     margin = 2 * MARGIN if subject.settings.noise_padding == "noise" else 0
     height, width = subject.geometry.sizes[0]
     z_star = torch.randn(1, 1, height + margin, width + margin, generator=random)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -16,6 +17,8 @@ from singan_toolkit.pyramid.walk import Pyramid, walk
 
 LAYOUT_STEPS = 3
 """Steps of a route after which a layout is judged: the coarsest scales draw it, the others refine it."""
+PIXELS_AT_ONCE = 65_536
+"""Layouts are drawn in batches of about so many pixels."""
 CANDIDATE = 1 << 40
 """Between the sample numbers of one sample's candidates."""
 
@@ -54,9 +57,12 @@ def most_typical(
     if candidates <= 1:
         return list(samples)
     expected = resize(real.to(pyramid.device), pyramid.geometry.sizes[steps[-1].scale])
-    chosen = []
-    for sample in samples:
-        numbers = [sample + candidate * CANDIDATE for candidate in range(candidates)]
-        layouts = walk(pyramid, steps, noise, samples=numbers)
-        chosen.append(numbers[int(patch_distances(expected, layouts, directions=32).argmin())])
+    together = max(1, PIXELS_AT_ONCE // (candidates * steps[-1].height * steps[-1].width))
+    chosen: list[int] = []
+    for first in range(0, len(samples), together):
+        part = samples[first : first + together]
+        numbers = np.array([[sample + candidate * CANDIDATE for candidate in range(candidates)] for sample in part])
+        layouts = walk(pyramid, steps, noise, samples=numbers.flatten().tolist())
+        distances = patch_distances(expected, layouts, directions=32).reshape(numbers.shape)
+        chosen += numbers[np.arange(len(part)), distances.argmin(axis=1)].tolist()
     return chosen

@@ -100,7 +100,7 @@ class Cropper:
         if self._mirrors:
             places = zip(self._mirrors, (rows, columns), strict=True)
             mirrored = [mirror[at] + MARGIN - at[:, :1] for mirror, at in places]
-            noise = _cut(noise, torch.arange(self.batch, device=device), *mirrored, whole=False)
+            noise = _cut(noise, torch.arange(self.batch, device=device), mirrored[0], mirrored[1], whole=False)
         first = torch.zeros_like(samples[:1] if self._whole else samples)
         noisy = _cut(self._noisy, first, rows, columns, self._whole)
         inner_rows, inner_columns = rows[:, : -2 * MARGIN], columns[:, : -2 * MARGIN]

@@ -32,8 +32,11 @@ from singan_toolkit.training.settings import Settings
 
 RETRIES = 3
 REPORT_SECONDS = 0.25
-COLLAPSED = 1.2
-"""A scale that rebuilds the picture that many times worse than it was given is taken for collapsed."""
+COLLAPSED = 1.5
+"""A scale that rebuilds the picture that many times worse than it was given is taken for collapsed.
+
+Detail that is as strong as the picture's, but lies elsewhere, makes the error that its absence was sqrt(2) times as large.
+"""
 CHUNK_PIXELS = 65_536
 
 

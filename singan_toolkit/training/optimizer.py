@@ -81,4 +81,5 @@ def orthogonalize(matrices: Tensor, steps: int = 5) -> Tensor:
         factor = 3.4445 * eye - 4.7750 * square + 2.0315 * square @ square
         product = factor if product is None else factor @ product
         square = factor @ square @ factor
-    return start if product is None else product @ start
+    result: Tensor = start if product is None else product @ start
+    return result

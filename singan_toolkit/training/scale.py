@@ -130,10 +130,15 @@ class ScaleTraining:
         self.average_weight.fill_(1 - min(self.settings.weight_average, (1 + iteration) / (10 + iteration)))
 
     def _iterate(self, penalize: bool) -> None:
-        if self.settings.simultaneous:
-            self._step_both(penalize)
-        else:
-            self._step_in_turns(penalize)
+        for step in range(self.settings.discriminator_steps):
+            batch = self.cropper.draw()
+            with torch.set_grad_enabled(step == self.settings.discriminator_steps - 1):
+                fake = self._fake(batch)
+            self._step(self.discriminator, self._discriminator_loss(batch, fake.detach(), penalize))
+        for step in range(self.settings.generator_steps):
+            if step > 0:
+                fake = self._fake(batch)
+            self._step(self.generator, self._generator_loss(batch, fake))
         worst = torch.stack(list(self.losses.values())).abs().max()
         # torch.maximum keeps a NaN, so that one is noticed at the next report wherever it arose.
         torch.maximum(self.worst_loss, worst, out=self.worst_loss)
@@ -142,79 +147,41 @@ class ScaleTraining:
                 for name, value in self.generator.named_parameters():
                     self.average[name].lerp_(value, self.average_weight)
 
-    def _step_in_turns(self, penalize: bool) -> None:
-        """The discriminator's steps, then the generator's against the discriminator that came of them, as published."""
-        for step in range(self.settings.discriminator_steps):
-            batch = self.cropper.draw()
-            with torch.set_grad_enabled(step == self.settings.discriminator_steps - 1):
-                fake = self._fake(batch)
-            loss, _ = self._discriminator_loss(batch, fake.detach(), penalize)
-            self._step(self.discriminator, {loss: None})
-        for step in range(self.settings.generator_steps):
-            if step > 0:
-                fake = self._fake(batch)
-            adversarial = adversarial_loss(self._scores(fake))
-            self.losses["generator"].copy_(adversarial.detach())
-            self._step(self.generator, {adversarial + self._likeness_loss(batch, fake): None})
-
-    def _step_both(self, penalize: bool) -> None:
-        """A step of each network from one pass of the discriminator over the fake, whose slope there serves both."""
-        batch = self.cropper.draw()
-        fake = self._fake(batch)
-        seen = fake.detach().requires_grad_()
-        loss, scores = self._discriminator_loss(batch, seen, penalize)
-        self.losses["generator"].copy_(adversarial_loss(scores).detach())
-        likeness = self._likeness_loss(batch, fake)
-        self._step(self.discriminator, {loss: None}, seen)
-        assert seen.grad is not None
-        self._step(self.generator, {likeness: None, fake: -seen.grad})
-
     def _fake(self, batch: Batch) -> Tensor:
         with self.autocast:
             fake: Tensor = batch.base + self.generator(batch.noisy)
         return fake
 
-    def _scores(self, picture: Tensor) -> Tensor:
-        with self.autocast:
-            scores: Tensor = self.discriminator(self._shown(picture))
-        return scores
-
     def _shown(self, picture: Tensor) -> Tensor:
         """The picture as the discriminator is shown it."""
         return F.pad(picture, (MARGIN,) * 4, mode="reflect") if self.settings.reflect else picture
 
-    def _discriminator_loss(self, batch: Batch, fake: Tensor, penalize: bool) -> tuple[Tensor, Tensor]:
-        """The loss, and the fake's scores."""
-        scores = self._scores(fake)
-        loss = critic_loss(self._scores(batch.real), scores)
-        self.losses["discriminator"].copy_(loss.detach())
-        if penalize:
-            mix = torch.rand((len(fake), 1, 1, 1), generator=self.random, device=fake.device)
-            slope_at = partial(input_slope, self.discriminator)
-            with self.autocast:
-                penalty = gradient_penalty(slope_at, self._shown(batch.real), self._shown(fake.detach()), mix)
-            loss = loss + self.settings.gradient_penalty * self.settings.gradient_penalty_every * penalty
-        return loss, scores
-
-    def _likeness_loss(self, batch: Batch, fake: Tensor) -> Tensor:
-        """What draws the generator towards the picture: from z* always, from any noise at scale 0 where that is set."""
+    def _discriminator_loss(self, batch: Batch, fake: Tensor, penalize: bool) -> Tensor:
+        real, fake = self._shown(batch.real), self._shown(fake)
         with self.autocast:
+            loss = critic_loss(self.discriminator(real), self.discriminator(fake))
+            self.losses["discriminator"].copy_(loss.detach())
+            if penalize:
+                mix = torch.rand((len(fake), 1, 1, 1), generator=self.random, device=fake.device)
+                penalty = gradient_penalty(partial(input_slope, self.discriminator), real, fake, mix)
+                loss = loss + self.settings.gradient_penalty * self.settings.gradient_penalty_every * penalty
+        return loss
+
+    def _generator_loss(self, batch: Batch, fake: Tensor) -> Tensor:
+        with self.autocast:
+            adversarial = adversarial_loss(self.discriminator(self._shown(fake)))
             reconstruction = batch.reconstruction_base + self.generator(batch.reconstruction_noisy)
         rebuilt = reconstruction_loss(reconstruction, batch.real)
+        self.losses["generator"].copy_(adversarial.detach())
         self.losses["reconstruction"].copy_(rebuilt.detach())
-        loss = self.settings.reconstruction * rebuilt
+        loss = adversarial + self.settings.reconstruction * rebuilt
         if self.data.coarsest and self.settings.layout:
             loss = loss + self.settings.layout * reconstruction_loss(fake, batch.real)
         return loss
 
-    def _step(self, network: nn.Module, gradients: dict[Tensor, Tensor | None], *also: Tensor) -> None:
-        """Step a network by what flows back from some tensors, each with its gradient or, if a scalar, none.
-
-        Gradients of ``also`` are left in them.
-        """
+    def _step(self, network: nn.Module, loss: Tensor) -> None:
         network.zero_grad()
-        parameters = [*network.parameters(), *also]
-        torch.autograd.backward(list(gradients), list(gradients.values()), inputs=parameters)
+        loss.backward(inputs=list(network.parameters()))  # type: ignore[no-untyped-call]
         for optimizer in self.optimizers[network]:
             optimizer.step()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from singan_toolkit.pyramid import geometry
 from singan_toolkit.pyramid.architecture import RECEPTIVE_FIELD
@@ -30,8 +30,6 @@ class Settings(BaseModel):
     finest_iterations: int = Field(2000, ge=1, le=1_000_000, description="iterations of the finest; geometric between")
     discriminator_steps: int = Field(3, ge=1, le=20, description="discriminator steps an iteration")
     generator_steps: int = Field(3, ge=1, le=20, description="generator steps an iteration")
-
-    simultaneous: bool = Field(False, description="both networks step at once, sharing a pass of the discriminator")
 
     optimizer: Literal["adam", "muon"] = Field("adam", description="of the hidden layers; the others have Adam")
     learning_rate: float = Field(5e-4, gt=0, le=1, description="step size")
@@ -61,12 +59,6 @@ class Settings(BaseModel):
         if 0 < crop < RECEPTIVE_FIELD:
             raise ValueError(f"must be 0 or at least {RECEPTIVE_FIELD}, the discriminator's receptive field")
         return crop
-
-    @model_validator(mode="after")
-    def _both_step_once(self) -> Settings:
-        if self.simultaneous and (self.discriminator_steps, self.generator_steps) != (1, 1):
-            raise ValueError("simultaneous goes with one discriminator step and one generator step an iteration")
-        return self
 
     def batch_at(self, height: int, width: int) -> tuple[int, int]:
         """Fakes a step at a scale of that size, and the pixels of each crop."""

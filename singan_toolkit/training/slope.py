@@ -46,7 +46,7 @@ def input_slope(discriminator: Discriminator, picture: Tensor) -> Tensor:
             slope = torch.ops.aten.leaky_relu_backward(slope, before.detach(), layer.negative_slope, False)
         else:
             assert isinstance(layer, nn.BatchNorm2d)
-            slope = _NormSlope.apply(slope, before, layer.weight, layer.eps)
+            slope = _NormSlope.apply(slope, before, layer.weight, layer.eps)  # type: ignore[no-untyped-call]
     return slope
 
 

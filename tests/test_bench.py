@@ -189,6 +189,13 @@ class TestSubject:
         assert len(pyramid.scales) == len(pyramid.geometry.sizes) == len(subject.kernels)
         assert pyramid.noise_margin == 5
 
+    @pytest.mark.parametrize("reflect", [True, False], ids=["reflected", "zeros"])
+    def test_the_untrained_pyramid_is_continued_as_the_trained_one(self, photo: Path, reflect: bool) -> None:
+        subject = Subject.of_preset(read_picture(photo), "draft", 50, {**TINY, "reflect": reflect}, device="cpu")
+        coarsest, *finer = (scale.reflect for scale in untrained_pyramid(subject).scales)
+        assert not coarsest
+        assert set(finer) == {reflect}
+
     @pytest.mark.parametrize(("size", "words"), [(61, "60x48.*enlarged to 61"), (20, "cannot train.*16")])
     def test_a_size_that_cannot_be_had(self, photo: Path, size: int, words: str) -> None:
         with pytest.raises(PictureError, match=words):

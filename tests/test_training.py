@@ -113,7 +113,6 @@ def rmse(first: Tensor, second: Tensor) -> float:
         ("decay", "cosine"),
         ("precision", "float8"),
         ("reflect", "perhaps"),
-        ("simultaneous", "perhaps"),
         ("layout", -1),
         ("layout", float("nan")),
     ],
@@ -121,14 +120,6 @@ def rmse(first: Tensor, second: Tensor) -> float:
 def test_a_bad_value_is_refused_by_name(name: str, value: Any) -> None:
     with pytest.raises(ValueError, match=name):
         settings_of("draft", **{name: value})
-
-
-@pytest.mark.parametrize("steps", [(1, 2), (2, 1), (3, 3)])
-def test_simultaneous_steps_are_one_of_each_network(steps: tuple[int, int]) -> None:
-    one_each = settings_of("fast", simultaneous=True, discriminator_steps=1, generator_steps=1)
-    assert one_each.simultaneous
-    with pytest.raises(ValueError, match=r"simultaneous .* one discriminator step and one generator step"):
-        settings_of("fast", simultaneous=True, discriminator_steps=steps[0], generator_steps=steps[1])
 
 
 def test_an_unknown_setting_is_refused_by_name() -> None:
@@ -491,7 +482,7 @@ def test_a_trained_generator_folds_into_the_same_function() -> None:
 
 
 def test_the_critic_scores_the_real_picture_higher() -> None:
-    settings = settings_of("draft", simultaneous=False, discriminator_steps=5, learning_rate=2e-3, precision="float32")
+    settings = settings_of("draft", discriminator_steps=5, learning_rate=2e-3, precision="float32")
     told: list[float] = []
     training = scale_training(settings, 3)
     training.run(lambda done, losses: told.append(losses["discriminator"]), always)
@@ -534,17 +525,15 @@ def test_the_penalty_holds_the_critics_slopes_near_one() -> None:
     assert left[1] < 0.8 * left[0]
 
 
-@pytest.mark.parametrize("simultaneous", [False, True], ids=["in turns", "simultaneous"])
 @pytest.mark.parametrize("coarsest", [False, True], ids=["finer", "coarsest"])
 @pytest.mark.parametrize("normalize", [False, True], ids=["plain", "norm"])
 @with_and_without_reflection
 def test_one_step_of_each_network_follows_the_gradients_worked_out_by_hand(
-    monkeypatch: pytest.MonkeyPatch, simultaneous: bool, coarsest: bool, normalize: bool, reflect: bool
+    monkeypatch: pytest.MonkeyPatch, coarsest: bool, normalize: bool, reflect: bool
 ) -> None:
-    """The critic's at its old weights; the generator's against these where both step at once, else against the new."""
+    """The critic's at its old weights; the generator's against the critic's new ones."""
     settings = settings_of(
         "fast",
-        simultaneous=simultaneous,
         normalize_generator=normalize,
         normalize_discriminator=normalize,
         learning_rate=0.01,
@@ -588,10 +577,9 @@ def test_one_step_of_each_network_follows_the_gradients_worked_out_by_hand(
     if coarsest:
         likeness = likeness + 5 * (fake - batch.real).square().mean()
     before, after = (likeness - one(shown(fake)).mean() for one in (critic, training.discriminator))
-    expected, other = (before, after) if simultaneous else (after, before)
-    assert_gradients(training.generator, expected, generator)
+    assert_gradients(training.generator, after, generator)
     with pytest.raises(AssertionError):
-        assert_gradients(training.generator, other, generator)
+        assert_gradients(training.generator, before, generator)
 
 
 def assert_gradients(trained: nn.Module, loss: Tensor, network: nn.Module) -> None:
@@ -601,25 +589,6 @@ def assert_gradients(trained: nn.Module, loss: Tensor, network: nn.Module) -> No
     size = max(float(gradient.abs().max()) for gradient in expected)
     assert size > 1e-3
     torch.testing.assert_close(found, list(expected), atol=1e-5 * size, rtol=1e-4)
-
-
-@pytest.mark.parametrize("penalize", [0, 1], ids=["bare", "penalized"])
-def test_simultaneous_steps_share_a_pass_of_the_critic(penalize: int) -> None:
-    passes = []
-    for simultaneous in (False, True):
-        settings = settings_of(
-            "fast",
-            simultaneous=simultaneous,
-            gradient_penalty_every=2 - penalize,
-            weight_average=0,
-            precision="float32",
-        )
-        seen: list[Any] = []
-        training = scale_training(settings, 2)
-        training.discriminator.register_forward_pre_hook(lambda _, pictures, seen=seen: seen.append(pictures))
-        training.run(lambda done, losses: None, always)
-        passes.append(len(seen))
-    assert passes == [6, 4]
 
 
 def test_the_layout_draws_the_coarsest_scales_samples_towards_the_picture() -> None:
@@ -649,7 +618,6 @@ def test_the_critic_alone_draws_the_fakes_towards_the_real_picture() -> None:
     bright = ScaleData(**{**vars(data), "real": data.real * 0.3 + 0.6, "samples": torch.zeros_like(data.real)})
     settings = settings_of(
         "draft",
-        simultaneous=False,
         reconstruction=0,
         discriminator_steps=3,
         learning_rate=5e-3,
@@ -669,11 +637,9 @@ def test_the_critic_alone_draws_the_fakes_towards_the_real_picture() -> None:
     assert np.mean(means) > 0.2
 
 
-@pytest.mark.parametrize(
-    ("preset", "simultaneous", "steps"), [("paper", False, (3, 3)), ("draft", False, (1, 1)), ("draft", True, (1, 1))]
-)
+@pytest.mark.parametrize(("preset", "steps"), [("paper", (3, 3)), ("draft", (1, 1))])
 def test_steps_and_penalties_are_as_many_as_set(
-    monkeypatch: pytest.MonkeyPatch, preset: str, simultaneous: bool, steps: tuple[int, int]
+    monkeypatch: pytest.MonkeyPatch, preset: str, steps: tuple[int, int]
 ) -> None:
     calls: dict[str, int] = {}
 
@@ -686,7 +652,7 @@ def test_steps_and_penalties_are_as_many_as_set(
 
     for loss in (critic_loss, adversarial_loss, gradient_penalty):
         monkeypatch.setattr(f"singan_toolkit.training.scale.{loss.__name__}", counted(loss))
-    settings = settings_of(preset, simultaneous=simultaneous, precision="float32")
+    settings = settings_of(preset, precision="float32")
     scale_training(settings, 4).run(lambda done, losses: None, always)
     penalties = -(-4 // settings.gradient_penalty_every) * steps[0]
     assert calls == {"critic_loss": 4 * steps[0], "adversarial_loss": 4 * steps[1], "gradient_penalty": penalties}
@@ -862,7 +828,7 @@ def test_the_preset_paper_trains_and_folds_its_batch_norm(photo: Path, tiny_sett
         dict(crop=0, batch=1),
         dict(pool_pixels=0),
         dict(pool_pixels=1),
-        dict(simultaneous=False, discriminator_steps=2, generator_steps=2),
+        dict(discriminator_steps=2, generator_steps=2),
         dict(batch_pixels=1),
         dict(gradient_penalty_every=3),
         dict(channels=8, max_channels=4),
@@ -870,9 +836,7 @@ def test_the_preset_paper_trains_and_folds_its_batch_norm(photo: Path, tiny_sett
         dict(normalize_discriminator=True),
         dict(reflect=False),
         dict(layout=10.0),
-        dict(simultaneous=True),
-        dict(simultaneous=True, layout=10.0, normalize_generator=True, normalize_discriminator=True),
-        dict(simultaneous=True, precision="bfloat16"),
+        dict(layout=10.0, normalize_generator=True, normalize_discriminator=True),
         dict(normalize_discriminator=True, precision="bfloat16"),
         dict(precision="bfloat16"),
         dict(noise_padding="noise"),
@@ -989,19 +953,32 @@ def test_a_scale_that_always_diverges_ends_training_with_advice(
     assert f"{rates[-1]:.1e}" in str(error.value)
 
 
+@pytest.mark.parametrize("where", [0, 1])
+@pytest.mark.parametrize(("times", "restarts"), [(1.4, 0), (1.6, 1)])
 def test_a_scale_that_only_spoils_what_it_was_given_starts_again(
-    photo: Path, quick: Options, monkeypatch: pytest.MonkeyPatch
+    photo: Path, quick: Options, monkeypatch: pytest.MonkeyPatch, where: int, times: float, restarts: int
 ) -> None:
-    """Sound losses and weights, but the reconstruction is further from the picture than before the scale."""
+    """Sound losses and weights, but the reconstruction is that many times as far from the picture as before the scale.
+
+    Up to sqrt(2) times is no collapse: so far away is detail that is as strong as the picture's, but lies elsewhere.
+    """
+    reals = real_scales(photo, train(photo, quick | dict(iterations=1, finest_iterations=1))[0])
     events: list[Event] = []
+    given: list[float] = []
 
     def spoilt(scale: Scale, picture: Tensor, noise: Tensor) -> Tensor:
-        worse = of_kind(ScaleStarted, events)[-1].scale == 1 and not of_kind(ScaleRestarted, events)
-        return apply_scale(scale, picture, noise) + 0.3 * worse
+        if of_kind(ScaleStarted, events)[-1].scale != where or of_kind(ScaleRestarted, events):
+            return apply_scale(scale, picture, noise)
+        given.append(rmse(picture[:1], reals[where]))
+        return reals[where] + times * (picture - reals[where])
 
     monkeypatch.setattr(loop, "apply_scale", spoilt)
     st.train(photo, preset="draft", device="cpu", observer=events.append, **quick)
-    assert [event.scale for event in of_kind(ScaleRestarted, events)] == [1]
+    assert [event.scale for event in of_kind(ScaleRestarted, events)] == [where] * restarts
+    assert given[0] > 0.1, "far above the least error that is minded"
+    if not restarts:
+        handed_on = of_kind(ScaleFinished, events)[where].reconstruction_rmse
+        assert handed_on == pytest.approx(times * given[0], rel=1e-3)
 
 
 @with_and_without_reflection

@@ -35,7 +35,7 @@ REPORT_SECONDS = 0.25
 COLLAPSED = 1.5
 """A scale that rebuilds the picture that many times worse than it was given is taken for collapsed.
 
-Detail that is as strong as the picture's, but lies elsewhere, makes the error that its absence was sqrt(2) times as large.
+Detail as strong as the picture's that lies elsewhere makes the error that its absence was sqrt(2) times as large.
 """
 CHUNK_PIXELS = 65_536
 

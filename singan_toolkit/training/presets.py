@@ -9,8 +9,8 @@ _FAST: dict[str, Any] = dict(
     max_channels=32,
     normalize_generator=False,
     normalize_discriminator=False,
-    iterations=350,
-    finest_iterations=350,
+    iterations=450,
+    finest_iterations=450,
     discriminator_steps=1,
     generator_steps=1,
     optimizer="muon",
@@ -19,16 +19,17 @@ _FAST: dict[str, Any] = dict(
     decay_at=0.5,
     weight_average=0.99,
     gradient_penalty_every=4,
+    reconstruction=30,
+    layout=100,
     crop=96,
     batch=4,
     batch_pixels=9216,
     reflect=True,
     pool_pixels=1_500_000,
-    precision="auto",
 )
 
 PRESETS: Mapping[str, Mapping[str, Any]] = {
-    "draft": _FAST | dict(iterations=120, finest_iterations=120),
+    "draft": _FAST | dict(iterations=150, finest_iterations=150),
     "fast": _FAST,
     "paper": {},
 }

@@ -51,7 +51,7 @@ class Settings(BaseModel):
     batch_pixels: int = Field(0, ge=0, description="fakes a step are fewer where they exceed this; 0 is no bound")
     reflect: bool = Field(False, description="pictures are continued by reflection, not by zeros, at their sides")
     pool_pixels: int = Field(0, ge=0, description="samples of the lower scales kept and reused, in px; 0 draws anew")
-    precision: Literal["float32", "bfloat16", "auto"] = Field("float32", description="of the convolutions")
+    precision: Literal["float32", "bfloat16", "auto"] = Field("auto", description="of the convolutions")
 
     @field_validator("crop")
     @classmethod

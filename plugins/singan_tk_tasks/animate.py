@@ -24,7 +24,8 @@ class Animate(Task):
     name = "animate"
     makes = "clips"
     profile = Profile(
-        {"noise_padding": "noise"}, "the picture's sides move less than its middle; train with --for animate"
+        {"noise_padding": "noise", "layout": 0},
+        "the layout moves less, and the picture's sides less than its middle; train with --for animate",
     )
     options = (
         click.Option(["--frames"], type=click.IntRange(2, 600), default=60, show_default=True, help="Frames to make."),

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from singan_toolkit.bench.results import Doing, Row
 
 SECTIONS = ("machine", "start", "generate", "plain", "train")
+SIZE = 250
+"""What is published is of pictures that large."""
 NOTE_SECONDS = 10.0
 NARROWEST = 6
 
@@ -90,10 +92,9 @@ def bench(
 
     from singan_toolkit.bench.subject import Subject
     from singan_toolkit.imaging.pictures import read_picture
-    from singan_toolkit.pyramid.geometry import MAX_SIZE
 
     photo, how = read_picture(picture or _galaxies()), dict(device=device, seed=seed, keep=keep)
-    sizes = sizes or (min(MAX_SIZE, max(photo.size)),)
+    sizes = sizes or (min(SIZE, max(photo.size)),)
     subjects = [Subject.of_preset(photo, preset, size, settings, **how) for size in sizes for preset in presets]
     paper = Subject.of_preset(photo, "paper", sizes[0], settings, **how)
 

@@ -63,13 +63,16 @@ def demo(console: Console, output: Path, device: str) -> None:
 
 
 def galaxies() -> Picture:
-    """A part of the Hubble deep field that scikit-image carries: 440 by 293 pixels, RGB."""
+    """A part of the Hubble deep field that scikit-image carries, 440 by 293 pixels, shrunk to 250 by 167."""
+    import numpy as np
     import skimage
+    from PIL import Image
 
     from singan_toolkit.imaging.pictures import Picture, read_picture
 
     photo = read_picture(Path(skimage.__file__).parent / "data" / "hubble_deep_field.jpg")
-    return Picture(photo.pixels[390:683, 560:1000], "galaxies.png")
+    part = Image.fromarray(photo.pixels[390:683, 560:1000]).resize((250, 167), Image.Resampling.LANCZOS)
+    return Picture(np.asarray(part), "galaxies.png")
 
 
 def planet(size: int = 48) -> Picture:

@@ -12,6 +12,7 @@ import rich_click as click
 from click.exceptions import Exit
 
 from singan_toolkit.cli.console import Console, output_options
+from singan_toolkit.pyramid.geometry import MAX_SIZE
 from singan_toolkit.training.presets import DEFAULT_PRESET, PRESETS
 
 if TYPE_CHECKING:
@@ -43,6 +44,9 @@ def _check_writable(target: Path) -> None:
         raise click.UsageError(f"cannot write {target}: {folder} is not a folder that can be written to")
 
 
+_LARGEST = ", ".join(f"{values.get('max_size', MAX_SIZE)} with preset {name}" for name, values in PRESETS.items())
+
+
 @click.command()
 @click.argument("pictures", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option(
@@ -55,7 +59,7 @@ def _check_writable(target: Path) -> None:
     "--preset", type=click.Choice(list(PRESETS)), default=DEFAULT_PRESET, show_default=True, help="How thoroughly."
 )
 @click.option("--for", "task", metavar="TASK", help="Train with the profile of that task.")
-@click.option("--max-size", type=int, help="Longer side of the finest scale, px; as --set max_size=N.")
+@click.option("--max-size", type=int, help=f"Longer side of the finest scale, px.  [default: {_LARGEST}]")
 @click.option("--set", "changes", metavar="NAME=VALUE", multiple=True, help="Change a setting; see --settings.")
 @click.option(
     "--settings",

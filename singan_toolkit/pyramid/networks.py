@@ -29,7 +29,7 @@ def pad(picture: Tensor, reflect: bool = False) -> Tensor:
 def reflected(size: int, device: torch.device) -> Tensor:
     """Which of ``size`` pixels each of size + 10 shows where the margin continues them by reflection."""
     around = torch.arange(-MARGIN, size + MARGIN, device=device) % max(2 * size - 2, 1)
-    return torch.minimum(around, (2 * size - 2 - around).clamp(min=0))
+    return torch.minimum(around, 2 * size - 2 - around)
 
 
 def with_noise(picture: Tensor, noise: Tensor, amplitude: float, reflect: bool = False) -> Tensor:

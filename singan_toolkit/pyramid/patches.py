@@ -53,13 +53,13 @@ def patch_distances(
 def _projected(real: Tensor, pictures: Tensor, directions: Tensor) -> np.ndarray:
     """(B, directions): of each picture to the real one."""
     (expected,) = _ranked(real, directions)
-    together = max(1, PIXELS_AT_ONCE // (pictures.shape[-2] * pictures.shape[-1]))
-    projected = np.concatenate([_ranked(part, directions) for part in torch.split(pictures, together)])
-    if projected.shape[-1] != expected.shape[-1]:
-        ranks = torch.from_numpy(expected)[None]
-        expected = F.interpolate(ranks, projected.shape[-1], mode="linear")[0].numpy()
-    distances: np.ndarray = np.abs(projected - expected).mean(axis=-1)
-    return distances
+    height, width = pictures.shape[-2:]
+    patch = directions.shape[-1]
+    patches = (height - patch + 1) * (width - patch + 1)
+    if patches != expected.shape[-1]:
+        expected = F.interpolate(torch.from_numpy(expected)[None], patches, mode="linear")[0].numpy()
+    parts = torch.split(pictures, max(1, PIXELS_AT_ONCE // (height * width)))
+    return np.concatenate([np.abs(_ranked(part, directions) - expected).mean(axis=-1) for part in parts])
 
 
 def _ranked(pictures: Tensor, directions: Tensor) -> np.ndarray:

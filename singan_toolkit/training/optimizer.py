@@ -76,10 +76,10 @@ def orthogonalize(matrices: Tensor, steps: int = 5) -> Tensor:
     start = matrices / (matrices.flatten(1).norm(dim=1)[:, None, None] + 1e-12)
     square = start @ start.mT
     eye = torch.eye(square.shape[-1], dtype=square.dtype, device=square.device)
-    product: Tensor | None = None
+    product = eye
     for _ in range(steps):
         factor = 3.4445 * eye - 4.7750 * square + 2.0315 * square @ square
-        product = factor if product is None else factor @ product
+        product = factor @ product
         square = factor @ square @ factor
-    result: Tensor = start if product is None else product @ start
-    return result
+    orthogonal: Tensor = product @ start
+    return orthogonal

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 _FAST: dict[str, Any] = dict(
+    max_size=1000,
     max_channels=32,
     normalize_generator=False,
     normalize_discriminator=False,
@@ -29,7 +30,7 @@ _FAST: dict[str, Any] = dict(
 )
 
 PRESETS: Mapping[str, Mapping[str, Any]] = {
-    "draft": _FAST | dict(iterations=150, finest_iterations=150),
+    "draft": _FAST | dict(max_size=250, iterations=150, finest_iterations=150),
     "fast": _FAST,
     "paper": {},
 }

@@ -44,7 +44,9 @@ class Settings(BaseModel):
     reconstruction: float = Field(10.0, ge=0, le=1e6, description="alpha, weight of the reconstruction loss")
     layout: float = Field(0.0, ge=0, le=1e6, description="weight that draws scale 0's samples towards the picture")
     noise_amplitude: float = Field(0.1, ge=0, le=10, description="times the reconstruction's RMSE is sigma_n")
-    noise_padding: Literal["zeros", "noise"] = Field("zeros", description="what continues the noise over the sides")
+    noise_padding: Literal["zeros", "noise"] = Field(
+        "zeros", description="noise ends where the picture does, or has its own beyond"
+    )
 
     crop: int = Field(0, ge=0, le=16384, description="side of the training crops, px; 0 is the whole picture")
     batch: int = Field(1, ge=1, le=256, description="fakes a step, at most")

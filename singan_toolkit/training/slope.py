@@ -23,7 +23,7 @@ MAP = (0, 2, 3)
 
 
 def input_slope(discriminator: Discriminator, picture: Tensor) -> Tensor:
-    """D sum(D(x)) / dx, differentiable by the discriminator's weights.
+    """The derivative of sum(D(x)) by x, differentiable by the discriminator's weights.
 
     Args:
         discriminator: In training mode where it has batch norm, whose statistics are then those of the picture.
@@ -59,7 +59,8 @@ class _NormSlope(Function):
 
     @staticmethod
     def forward(ctx: Any, slope: Tensor, entered: Tensor, weight: Tensor, eps: float) -> Tensor:
-        _, mean, spread = torch.native_batch_norm(entered, None, None, None, None, True, 0.0, eps)
+        shift = torch.zeros_like(weight)  # given in full precision, as the weight is, it has the statistics in that too
+        _, mean, spread = torch.native_batch_norm(entered, weight, shift, None, None, True, 0.0, eps)
         narrow = slope.dtype
         r, offset = _by_channel(spread), _by_channel(-mean * spread)
         normal = torch.addcmul(offset.to(narrow), entered.to(narrow), r.to(narrow))

@@ -73,5 +73,5 @@ def tiny_bundle_path(tiny_bundle: st.Bundle, tmp_path_factory: pytest.TempPathFa
 
 @pytest.fixture(scope="session")
 def noise_padded_bundle(photo: Path, tiny_settings: dict[str, Any]) -> st.Bundle:
-    """As the tiny bundle, with noise over the picture's sides."""
-    return st.train(photo, preset="draft", seed=1, device="cpu", noise_padding="noise", **tiny_settings)
+    """As the tiny bundle, trained for animation: with noise over the picture's sides."""
+    return st.train(photo, preset="draft", seed=1, device="cpu", noise_padding="noise", layout=0, **tiny_settings)

@@ -7,8 +7,8 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-TRAINING_BYTES = 1.2 * 2**30
-"""What a training takes, with all that torch loads: a generous figure for pictures of 250 pixels."""
+TRAINING_BYTES = 1.5 * 2**30
+"""What a training takes, with all that torch loads: a generous figure for pictures of 1,000 pixels."""
 GPU_JOBS = 4
 """A small network keeps a GPU waiting, so several share it. Not measured."""
 

@@ -190,7 +190,7 @@ class TestDefaultJobs:
 
     @pytest.mark.parametrize(
         ("cores", "gibibytes", "device", "jobs"),
-        [(8, 100, "cpu", 8), (8, 4, "cpu", 3), (1, 100, "cuda", 4), (8, 0.1, "cpu", 1), (8, np.inf, "mps", 4)],
+        [(8, 100, "cpu", 8), (8, 5, "cpu", 3), (1, 100, "cuda", 4), (8, 0.1, "cpu", 1), (8, np.inf, "mps", 4)],
     )
     def test_of_cores_and_memory(
         self, monkeypatch: pytest.MonkeyPatch, cores: int, gibibytes: float, device: str, jobs: int

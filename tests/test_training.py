@@ -516,7 +516,7 @@ def test_the_penalty_holds_the_critics_slopes_near_one() -> None:
         settings = settings_of(
             "draft", gradient_penalty=weight, gradient_penalty_every=1, learning_rate=3e-3, precision="float32"
         )
-        training = scale_training(settings, 20)
+        training = scale_training(settings, 60)
         training.run(lambda done, losses: None, always)
         mix = torch.full((1, 1, 1, 1), 0.5)
         slope_at = partial(input_slope, training.discriminator)

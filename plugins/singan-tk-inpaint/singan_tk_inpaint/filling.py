@@ -111,7 +111,7 @@ class Seamless:
             return picture
         known = resize(self.picture, size).to(picture.device)
         missing = known - picture
-        most = OUTLIER * missing[..., rim].abs().median()
+        most = OUTLIER * missing[..., rim].abs().flatten(1).median(dim=1).values[:, None, None, None]
         return torch.where(hole, picture + smoothed(missing.clamp(-most, most), hole), known)
 
 

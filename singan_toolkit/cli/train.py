@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from singan_toolkit.bundle import Bundle
     from singan_toolkit.tasks.train_many import Trained
 
+_LARGEST = ", ".join(f"{values.get('max_size', MAX_SIZE)} with preset {name}" for name, values in PRESETS.items())
+
 
 def _list_settings(context: click.Context, _: click.Parameter, wanted: bool) -> None:
     if not wanted:
@@ -42,9 +44,6 @@ def _check_writable(target: Path) -> None:
     folder = next(parent for parent in target.absolute().parents if parent.exists())
     if not folder.is_dir() or not os.access(folder, os.W_OK):
         raise click.UsageError(f"cannot write {target}: {folder} is not a folder that can be written to")
-
-
-_LARGEST = ", ".join(f"{values.get('max_size', MAX_SIZE)} with preset {name}" for name, values in PRESETS.items())
 
 
 @click.command()

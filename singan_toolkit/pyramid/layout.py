@@ -11,14 +11,12 @@ from torch import Tensor
 
 from singan_toolkit.pyramid.geometry import Step
 from singan_toolkit.pyramid.noise import NoiseSource
-from singan_toolkit.pyramid.patches import patch_distances
+from singan_toolkit.pyramid.patches import PIXELS_AT_ONCE, patch_distances
 from singan_toolkit.pyramid.resample import resize
 from singan_toolkit.pyramid.walk import Pyramid, walk
 
 LAYOUT_STEPS = 3
 """Steps of a route after which a layout is judged: the coarsest scales draw it, the others refine it."""
-PIXELS_AT_ONCE = 65_536
-"""Layouts are drawn in batches of about so many pixels."""
 CANDIDATE = 1 << 40
 """Between the sample numbers of one sample's candidates."""
 

@@ -122,11 +122,7 @@ class TestResult:
         assert [result.label for result in output.results] == ["0005", "0006", "0007"]
         first, _, last = (picture.astype(int) for picture in output.arrays)
         assert (first != last).any()
-        difference = np.abs(
-            inpaint(mask, seed=7).arrays[0] - last
-        )  # what a batch rounds otherwise, the rim may magnify
-        assert difference.max() <= 2
-        assert difference.mean() < 0.05
+        assert np.abs(inpaint(mask, seed=7).arrays[0] - last).max() <= 1
 
     def test_scales(self, inpaint: Inpaint, tiny_bundle: Bundle) -> None:
         mask = disk(tiny_bundle.geometry.finest)

@@ -31,7 +31,7 @@ def picture_of(output: Output) -> Picture:
     return result.picture
 
 
-def planned(bundle: Bundle, scale: int = 1, seed: int = 0, **options: Any) -> Plan:
+def planned(bundle: Bundle, scale: int = 2, seed: int = 0, **options: Any) -> Plan:
     task = installed_plugins().task("retarget")
     return task.plan(bundle, scale=scale, seed=seed, **complete_options(task, options))
 
@@ -193,7 +193,16 @@ class TestWalk:
 
     def test_starts_at_the_scale_that_is_asked_for(self, tiny_bundle: Bundle) -> None:
         assert planned(tiny_bundle, scale=3, width=80).route[0].scale == 3
-        assert planned(tiny_bundle, scale=1, width=80, source="noise").route[0].scale == 0
+        assert planned(tiny_bundle, width=80, source="noise").route[0].scale == 0
+
+    def test_from_noise_asks_for_no_scale_in_a_shallow_pyramid_either(
+        self, photo: Path, tiny_settings: dict[str, Any]
+    ) -> None:
+        shallow = singan_toolkit.train(
+            photo, preset="draft", device="cpu", **{**tiny_settings, "max_size": 20, "iterations": 2}
+        )
+        assert len(shallow.geometry.sizes) == 2
+        assert picture_of(run(shallow, "retarget", width=40, source="noise")).size[1] == 40
 
     @pytest.mark.parametrize("scale", [3, "auto", "all"])
     def test_from_noise_has_no_scale_to_choose(self, tiny_bundle: Bundle, scale: int | str) -> None:

@@ -29,7 +29,7 @@ class Retarget(Task):
     """
 
     name = "retarget"
-    injection: ClassVar[Injection] = Injection(default=1)
+    injection: ClassVar[Injection] = Injection(default=2)
     options = (
         click.Option(["--width"], type=click.IntRange(25, 8192), help="Width in pixels."),
         click.Option(["--height"], type=click.IntRange(25, 8192), help="Height in pixels."),
@@ -64,7 +64,7 @@ class Retarget(Task):
         finest = _walked(wanted, now, geometry.finest)
         picture = to_tensor(bundle.picture)
         from_image = options["source"] == "image"
-        if not from_image and scale != self.injection.default:
+        if not from_image and scale != self.injection.scale(len(geometry.sizes)):
             raise TaskError("--scale goes with --from image; noise enters at the coarsest scale")
         route = geometry.route(scale if from_image else 0, finest)
         if not original:

@@ -199,7 +199,7 @@ class TestWalk:
         self, photo: Path, tiny_settings: dict[str, Any]
     ) -> None:
         shallow = singan_toolkit.train(
-            photo, preset="draft", device="cpu", **{**tiny_settings, "max_size": 20, "iterations": 2}
+            photo, preset="draft", device="cpu", **{**tiny_settings, "max_size": 18, "iterations": 2}
         )
         assert len(shallow.geometry.sizes) == 2
         assert picture_of(run(shallow, "retarget", width=40, source="noise")).size[1] == 40

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from singan_toolkit.pyramid.walk import Pyramid
 
 FORMAT = "singan-toolkit-bundle"
-FORMAT_VERSION: Literal[2] = 2
+FORMAT_VERSION: Literal[3] = 3
 METADATA_KEY = "singan_toolkit"
 MAX_HEADER_BYTES = 1 << 20
 NO_DIGEST = "0" * 64
@@ -65,7 +65,8 @@ class ScaleRecord(_Record):
 
     height: Pixels
     width: Pixels
-    channels: Channels
+    channels: Channels | None
+    """None where the scale has no network and rebuilds pictures from patches of the training picture."""
     noise_amplitude: Annotated[float, Field(ge=0, le=1e6)]
 
 
@@ -90,12 +91,25 @@ class Manifest(_Record):
     """All of a bundle that is not a tensor."""
 
     format: Literal["singan-toolkit-bundle"] = "singan-toolkit-bundle"
-    version: Literal[1, 2] = FORMAT_VERSION
+    version: Literal[1, 2, 3] = FORMAT_VERSION
     architecture: Architecture = Architecture()
     factor: Annotated[float, Field(ge=1, le=16)]
     scales: Annotated[list[ScaleRecord], Field(min_length=1, max_length=256)]
     training: TrainingRecord
     digest: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] = NO_DIGEST
+
+    @property
+    def patch_scales(self) -> int:
+        """How many scales, the coarsest, have no network."""
+        return sum(scale.channels is None for scale in self.scales)
+
+    @model_validator(mode="after")
+    def _patches_are_coarsest(self) -> Manifest:
+        if self.patch_scales and self.version < 3:
+            raise ValueError("scales without channels came with version 3")
+        if any(scale.channels is None for scale in self.scales[self.patch_scales :]):
+            raise ValueError("a scale without channels lies above one with them")
+        return self
 
     @model_validator(mode="after")
     def _version_1_pads_with_zeros(self) -> Manifest:
@@ -112,6 +126,8 @@ class Manifest(_Record):
             "z_star": ("F32", (1, 1, coarsest.height + 2 * margin, coarsest.width + 2 * margin)),
         }
         for n, scale in enumerate(self.scales):
+            if scale.channels is None:
+                continue
             widths = [PICTURE_CHANNELS, *[scale.channels] * (LAYERS - 1), PICTURE_CHANNELS]
             for layer, (inputs, outputs) in enumerate(pairwise(widths)):
                 expected[_name(n, layer, "weight")] = ("F32", (outputs, inputs, 3, 3))
@@ -142,7 +158,7 @@ class Bundle:
     @property
     def geometry(self) -> Geometry:
         """Sizes of the scales."""
-        return Geometry(tuple((s.height, s.width) for s in self.manifest.scales), self.manifest.factor)
+        return Geometry(tuple((s.height, s.width) for s in self.manifest.scales), self.manifest.factor, self.manifest.patch_scales)
 
     @property
     def picture(self) -> np.ndarray:
@@ -153,11 +169,15 @@ class Bundle:
     def _pyramid(self) -> Pyramid:
         import torch
 
+        from singan_toolkit.imaging.tensors import to_tensor
         from singan_toolkit.pyramid.networks import Generator
+        from singan_toolkit.pyramid.patch_scale import PatchScale, patch_scales
         from singan_toolkit.pyramid.walk import Pyramid, Scale
 
-        scales = []
-        for n, record in enumerate(self.manifest.scales):
+        geometry, patches = self.geometry, self.manifest.patch_scales
+        scales: list[Scale | PatchScale] = [*patch_scales(to_tensor(self.picture), geometry.sizes[:patches])]
+        for n, record in enumerate(self.manifest.scales[patches:], start=patches):
+            assert record.channels is not None
             generator = Generator(record.channels, normalize=False)
             parameters = iter(list(generator.parameters()))
             with torch.no_grad():
@@ -165,8 +185,8 @@ class Bundle:
                     for part in ("weight", "bias"):
                         next(parameters).copy_(torch.from_numpy(self.tensors[_name(n, layer, part)]))
             reflect = n > 0 and self.manifest.architecture.picture_padding == "reflect"
-            scales.append(Scale(generator.eval().requires_grad_(False), record.noise_amplitude, reflect))
-        return Pyramid(self.geometry, tuple(scales), torch.from_numpy(self.tensors["z_star"]))
+            scales.append(Scale(generator.eval().requires_grad_(False), record.noise_amplitude, reflect, n == 0))
+        return Pyramid(geometry, tuple(scales), torch.from_numpy(self.tensors["z_star"]))
 
     def pyramid(self, device: str = "auto") -> Pyramid:
         """The pyramid, ready to walk.
@@ -193,9 +213,17 @@ class Bundle:
             training: How it was trained.
             name: For naming results.
         """
+        from singan_toolkit.pyramid.patch_scale import PatchScale
+        from singan_toolkit.pyramid.walk import Scale
+
         tensors = {"picture": np.ascontiguousarray(picture), "z_star": pyramid.z_star.cpu().numpy()}
         records = []
         for n, (scale, (height, width)) in enumerate(zip(pyramid.scales, pyramid.geometry.sizes, strict=True)):
+            if isinstance(scale, PatchScale):
+                records.append(
+                    ScaleRecord(height=height, width=width, channels=None, noise_amplitude=scale.noise_amplitude)
+                )
+                continue
             parameters = [np.ascontiguousarray(p.detach().cpu().numpy()) for p in scale.generator.parameters()]
             for layer in range(LAYERS):
                 tensors[_name(n, layer, "weight")], tensors[_name(n, layer, "bias")] = parameters[
@@ -205,9 +233,10 @@ class Bundle:
             records.append(
                 ScaleRecord(height=height, width=width, channels=channels, noise_amplitude=scale.noise_amplitude)
             )
+        finest = pyramid.scales[-1]
         architecture = Architecture(
             noise_padding="noise" if pyramid.noise_margin else "zeros",
-            picture_padding="reflect" if pyramid.scales[-1].reflect else "zeros",
+            picture_padding="reflect" if isinstance(finest, Scale) and finest.reflect else "zeros",
         )
         manifest = Manifest(
             architecture=architecture, factor=pyramid.geometry.factor, scales=records, training=training

@@ -45,6 +45,8 @@ def tiny_settings() -> dict[str, Any]:
     return dict(
         min_size=12,
         max_size=40,
+        factor=4 / 3,
+        patches_to=0,
         channels=8,
         max_channels=8,
         iterations=30,
@@ -72,6 +74,13 @@ def tiny_bundle_path(tiny_bundle: st.Bundle, tmp_path_factory: pytest.TempPathFa
 
 
 @pytest.fixture(scope="session")
+def patch_bundle(photo: Path, tiny_settings: dict[str, Any]) -> st.Bundle:
+    """As the tiny bundle, with two scales of patches below two with networks, as the default preset has them."""
+    settings = tiny_settings | dict(max_size=60, factor=1.5, patches_to=24)
+    return st.train(photo, preset="draft", seed=1, device="cpu", **settings)
+
+
+@pytest.fixture(scope="session")
 def noise_padded_bundle(photo: Path, tiny_settings: dict[str, Any]) -> st.Bundle:
     """As the tiny bundle, trained for animation: with noise over the picture's sides."""
-    return st.train(photo, preset="draft", seed=1, device="cpu", noise_padding="noise", layout=0, **tiny_settings)
+    return st.train(photo, preset="draft", seed=1, device="cpu", noise_padding="noise", **tiny_settings)

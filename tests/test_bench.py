@@ -284,7 +284,7 @@ class TestFresh:
 
 MACHINE = Machine("Abacus 9", 2, 4, 8.0, "2.4", "cpu", None, "float32", 100.0, None)
 SCALE = TrainedScale("fast", 0, 33, 25, 32, 1200, 12.3, 10.2, 25.0, 0.25)
-TRAINED = Trained("fast", 250, 188, "float32", 300.4, 700.0, None, 0.03, 2.5, 0.7, 0.4, None, None)
+TRAINED = Trained("fast", 250, 188, "float32", 300.4, 53.5, 700.0, None, 0.03, 2.5, 0.7, 0.4, None, None)
 
 
 @pytest.fixture

@@ -92,7 +92,7 @@ def test_the_file_is_safetensors_with_a_digest_over_everything_else(tiny_bundle_
         manifest = json.loads(file.metadata()["singan_toolkit"])
         tensors = set(file.keys())
     assert manifest["format"] == "singan-toolkit-bundle"
-    assert manifest["version"] == FORMAT_VERSION == 2
+    assert manifest["version"] == FORMAT_VERSION == 3
     assert len(tensors) == 2 + 10 * len(manifest["scales"])
     blank = content.replace(manifest["digest"].encode(), NO_DIGEST.encode())
     assert hashlib.sha256(blank).hexdigest() == manifest["digest"]
@@ -456,14 +456,14 @@ def test_a_bundle_of_version_1_is_padded_with_zeros(tiny_bundle: st.Bundle, firs
     assert (walked - walk(second, route, Gaussian(4), samples=[0, 1])).abs().max() > 0.01
 
 
-def test_a_bundle_of_version_1_is_saved_as_version_2_that_says_zeros(first_version: Path, tmp_path: Path) -> None:
+def test_a_bundle_of_version_1_is_saved_as_version_3_that_says_zeros(first_version: Path, tmp_path: Path) -> None:
     first = st.load(first_version)
     first.save(tmp_path / "again.sgb")
     written = Forgery((tmp_path / "again.sgb").read_bytes()).manifest
-    assert (first.manifest.version, written["version"]) == (1, 2)
+    assert (first.manifest.version, written["version"]) == (1, 3)
     assert written["architecture"]["picture_padding"] == "zeros"
     again = st.load(tmp_path / "again.sgb")
-    assert said(again) == said(first) | {"version": 2}
+    assert said(again) == said(first) | {"version": 3}
     assert torch.equal(reconstruct(again.pyramid("cpu")), reconstruct(first.pyramid("cpu")))
 
 

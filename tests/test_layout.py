@@ -20,6 +20,10 @@ def blurred_noise(height: int, width: int, seed: int = 0) -> torch.Tensor:
     return resize(torch.randn(1, 3, height // 3, width // 3, generator=random), (height, width))
 
 
+def rmse(one: torch.Tensor, other: torch.Tensor) -> float:
+    return float((one - other).square().mean().sqrt())
+
+
 def chosen(bundle: st.Bundle, candidates: int, samples: range = range(3), seed: int = 5) -> list[int]:
     pyramid = bundle.pyramid("cpu")
     real = to_tensor(bundle.picture)
@@ -30,7 +34,11 @@ def test_of_one_candidate_the_samples_stay_as_they_are(tiny_bundle: st.Bundle) -
     assert chosen(tiny_bundle, 1) == [0, 1, 2]
 
 
-def test_the_layout_nearest_to_the_picture_is_chosen(tiny_bundle: st.Bundle) -> None:
+@pytest.mark.parametrize("fixture", ["tiny_bundle", "patch_bundle"])
+def test_the_layout_nearest_to_the_picture_for_its_change_is_chosen(
+    request: pytest.FixtureRequest, fixture: str
+) -> None:
+    tiny_bundle: st.Bundle = request.getfixturevalue(fixture)
     pyramid = tiny_bundle.pyramid("cpu")
     route = pyramid.geometry.route()[:LAYOUT_STEPS]
     expected = resize(to_tensor(tiny_bundle.picture), (route[-1].height, route[-1].width))
@@ -38,7 +46,9 @@ def test_the_layout_nearest_to_the_picture_is_chosen(tiny_bundle: st.Bundle) -> 
         numbers = [sample + n * CANDIDATE for n in range(4)]
         layouts = [walk(pyramid, route, Gaussian(5), samples=[one]) for one in numbers]
         distances = [patch_distances(expected, layout, directions=32)[0] for layout in layouts]
-        assert number == numbers[int(np.argmin(distances))]
+        changes = [rmse(layout, expected) for layout in layouts]
+        worth = [distance / (change + 0.02) ** 1.5 for distance, change in zip(distances, changes, strict=True)]
+        assert number == numbers[int(np.argmin(worth))]
 
 
 def test_a_choice_depends_on_its_own_sample_alone(tiny_bundle: st.Bundle) -> None:

@@ -34,8 +34,7 @@ from singan_toolkit.training.settings import settings_of
         ("decay", "cosine"),
         ("precision", "float8"),
         ("reflect", "perhaps"),
-        ("layout", -1),
-        ("layout", float("nan")),
+        ("patches_to", -1),
     ],
 )
 def test_a_bad_value_is_refused_by_name(name: str, value: Any) -> None:

@@ -22,7 +22,7 @@ import singan_toolkit as st
 from singan_toolkit.imaging.pictures import Picture
 from singan_toolkit.pyramid.networks import fold
 from singan_toolkit.pyramid.noise import Reconstruction
-from singan_toolkit.pyramid.walk import Scale, apply_scale, reconstruct, walk
+from singan_toolkit.pyramid.walk import Scale, reconstruct, walk
 from singan_toolkit.training import loop
 from singan_toolkit.training.crops import Batch, ScaleData
 from singan_toolkit.training.events import (
@@ -281,7 +281,6 @@ def test_one_step_of_each_network_follows_the_gradients_worked_out_by_hand(
         learning_rate=0.01,
         gradient_penalty=0.3,
         reconstruction=7,
-        layout=5,
         crop=14,
         reflect=reflect,
         precision="float32",
@@ -316,8 +315,6 @@ def test_one_step_of_each_network_follows_the_gradients_worked_out_by_hand(
 
     rebuilt = batch.reconstruction_base + generator(batch.reconstruction_noisy)
     likeness = 7 * (rebuilt - batch.real).square().mean()
-    if coarsest:
-        likeness = likeness + 5 * (fake - batch.real).square().mean()
     before, after = (likeness - one(shown(fake)).mean() for one in (critic, training.discriminator))
     assert_gradients(training.generator, after, generator)
     with pytest.raises(AssertionError):
@@ -331,28 +328,6 @@ def assert_gradients(trained: nn.Module, loss: Tensor, network: nn.Module) -> No
     size = max(float(gradient.abs().max()) for gradient in expected)
     assert size > 1e-3
     torch.testing.assert_close(found, list(expected), atol=1e-5 * size, rtol=1e-4)
-
-
-def test_the_layout_draws_the_coarsest_scales_samples_towards_the_picture() -> None:
-    data, apart = coarsest_data(12, 14), []
-    for weight in (0, 50):
-        settings = settings_of("draft", layout=weight, reconstruction=0, learning_rate=5e-3, precision="float32")
-        training = scale_training(settings, 60, data=data)
-        training.run(lambda done, losses: None, always)
-        noise = torch.randn(16, 1, 12, 14, generator=torch.Generator().manual_seed(1)).expand(-1, 3, -1, -1)
-        apart.append(rmse(training.generator(F.pad(noise, (5,) * 4)).detach(), data.real))
-    assert apart[1] < 0.7 * apart[0]
-    assert apart[1] < rmse(data.real.mean(dim=(2, 3), keepdim=True), data.real), "nearer than the mean colour"
-
-
-def test_the_layout_changes_the_coarsest_scale_only() -> None:
-    def weights(data: ScaleData, layout: float) -> Tensor:
-        training = scale_training(settings_of("draft", layout=layout, precision="float32"), 5, data=data)
-        training.run(lambda done, losses: None, always)
-        return torch.cat([value.flatten() for state in training.states() for value in state.values()])
-
-    assert torch.equal(weights(scale_data(), 50), weights(scale_data(), 0))
-    assert not torch.equal(weights(coarsest_data(), 50), weights(coarsest_data(), 0))
 
 
 def test_the_critic_alone_draws_the_fakes_towards_the_real_picture() -> None:
@@ -577,8 +552,8 @@ def test_the_preset_paper_trains_and_folds_its_batch_norm(photo: Path, tiny_sett
         dict(normalize_generator=True),
         dict(normalize_discriminator=True),
         dict(reflect=False),
-        dict(layout=10.0),
-        dict(layout=10.0, normalize_generator=True, normalize_discriminator=True),
+        dict(patches_to=24),
+        dict(patches_to=24, pool_pixels=0, noise_padding="noise"),
         dict(normalize_discriminator=True, precision="bfloat16"),
         dict(precision="bfloat16"),
         dict(noise_padding="noise"),
@@ -707,14 +682,15 @@ def test_a_scale_that_only_spoils_what_it_was_given_starts_again(
     reals = real_scales(photo, train(photo, quick | dict(iterations=1, finest_iterations=1))[0])
     events: list[Event] = []
     given: list[float] = []
+    apply = Scale.apply
 
     def spoilt(scale: Scale, picture: Tensor, noise: Tensor) -> Tensor:
         if of_kind(ScaleStarted, events)[-1].scale != where or of_kind(ScaleRestarted, events):
-            return apply_scale(scale, picture, noise)
+            return apply(scale, picture, noise)
         given.append(rmse(picture[:1], reals[where]))
         return reals[where] + times * (picture - reals[where])
 
-    monkeypatch.setattr(loop, "apply_scale", spoilt)
+    monkeypatch.setattr(Scale, "apply", spoilt)
     st.train(photo, preset="draft", device="cpu", observer=events.append, **quick)
     assert [event.scale for event in of_kind(ScaleRestarted, events)] == [where] * restarts
     assert given[0] > 0.1, "far above the least error that is minded"
@@ -728,13 +704,14 @@ def test_a_scale_is_checked_by_what_is_then_handed_on(
     photo: Path, quick: Options, monkeypatch: pytest.MonkeyPatch, reflect: bool
 ) -> None:
     rebuilt: list[Tensor] = []
+    apply = Scale.apply
 
     def noted(scale: Scale, picture: Tensor, noise: Tensor) -> Tensor:
-        result = apply_scale(scale, picture, noise)
+        result = apply(scale, picture, noise)
         rebuilt.extend([result] if len(picture) == 1 else [])
         return result
 
-    monkeypatch.setattr(loop, "apply_scale", noted)
+    monkeypatch.setattr(Scale, "apply", noted)
     bundle, _ = train(photo, quick | dict(reflect=reflect))
     assert len(rebuilt) == 2 * len(bundle.manifest.scales)
     assert all(torch.equal(checked, kept) for checked, kept in zip(rebuilt[::2], rebuilt[1::2], strict=True))

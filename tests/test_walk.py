@@ -21,7 +21,7 @@ from singan_toolkit.pyramid import walk as walk_module
 from singan_toolkit.pyramid.geometry import Step
 from singan_toolkit.pyramid.noise import Gaussian, Reconstruction, SwitchAt
 from singan_toolkit.pyramid.resample import resize
-from singan_toolkit.pyramid.walk import Pyramid, apply_scale, reconstruct, walk
+from singan_toolkit.pyramid.walk import Pyramid, reconstruct, walk
 
 
 @pytest.fixture(scope="module")
@@ -55,6 +55,7 @@ def by_hand(tiny_bundle: st.Bundle) -> Callable[..., Tensor]:
         x = torch.zeros(len(noises[0]), 3, route[0].height, route[0].width) if start is None else start
         for step, z in zip(route, noises, strict=True):
             up = F.interpolate(x, (step.height, step.width), mode="bicubic", align_corners=False, antialias=True)
+            z = z[:, :1] if step.scale == 0 else z  # grey, as in the official code
             x = up + psi(step.scale, z * amplitudes[step.scale] + up)
         return x
 
@@ -147,7 +148,7 @@ def test_the_pictures_sides_are_continued_above_the_coarsest_scale(tiny_bundle: 
     assert [scale.reflect for scale in pyramid.scales] == [False, True, True, True, True]
     zeros = replace(pyramid.scales[3], reflect=False)
     picture, noise = normal(1, 3, 30, 34).tanh(), normal(1, 3, 30, 34, seed=1)
-    differs = (apply_scale(zeros, picture, noise) - apply_scale(pyramid.scales[3], picture, noise)).abs().amax((0, 1))
+    differs = (zeros.apply(picture, noise) - pyramid.scales[3].apply(picture, noise)).abs().amax((0, 1))
     assert differs[5:-5, 5:-5].max() < 1e-6
     assert differs[0].mean() > 1e-3
 
@@ -225,14 +226,19 @@ def test_any_whole_number_is_a_seed(seed: int) -> None:
     assert not torch.equal(drawn[0], drawn[1])
 
 
-def test_the_coarsest_noise_is_grey_and_the_others_colored() -> None:
-    grey = Gaussian(0)(0, Step(0, 64, 64), [0, 1])
-    assert grey.shape == (2, 3, 64, 64)
-    assert torch.equal(grey[:, 0], grey[:, 1])
-    assert torch.equal(grey[:, 0], grey[:, 2])
-    colored = Gaussian(0)(1, Step(1, 64, 64), [0, 1])
+@pytest.mark.parametrize("scale", [0, 1])
+def test_the_noise_has_three_independent_channels(scale: int) -> None:
+    colored = Gaussian(0)(scale, Step(scale, 64, 64), [0, 1])
     channels = np.corrcoef(colored.permute(1, 0, 2, 3).flatten(1).numpy())
     assert np.abs(channels - np.eye(3)).max() < 0.05
+
+
+def test_a_network_at_the_coarsest_scale_takes_grey_noise(tiny_bundle: st.Bundle) -> None:
+    pyramid, (height, width) = tiny_bundle.pyramid("cpu"), tiny_bundle.geometry.sizes[0]
+    noise, picture = normal(1, 3, height, width), torch.zeros(1, 3, height, width)
+    for scale, grey in zip(pyramid.scales, (True, False), strict=False):
+        other = torch.cat([noise[:, :1], normal(1, 2, height, width, seed=1)], dim=1)
+        assert torch.equal(scale.apply(picture, noise), scale.apply(picture, other)) == grey
 
 
 @pytest.mark.parametrize("scale", [0, 2])
@@ -362,9 +368,9 @@ def test_tiles_do_not_show_in_wide_nor_in_tall_pictures(
 @example(3, 40, 2)
 def test_a_scale_in_tiles_is_the_scale_at_any_size(pyramid: Pyramid, height: int, width: int, side: int) -> None:
     picture, noise = normal(2, 3, height, width).tanh(), normal(2, 3, height, width, seed=1)
-    whole = apply_scale(pyramid.scales[3], picture, noise)
+    whole = pyramid.scales[3].apply(picture, noise)
     with mock.patch.object(walk_module, "TILE", side):
-        assert_same(apply_scale(pyramid.scales[3], picture, noise), whole, 1e-5)
+        assert_same(pyramid.scales[3].apply(picture, noise), whole, 1e-5)
 
 
 def test_no_more_than_a_tile_goes_through_a_generator_at_once(

@@ -24,7 +24,7 @@ class Animate(Task):
     name = "animate"
     makes = "clips"
     profile = Profile(
-        {"noise_padding": "noise", "layout": 0},
+        {"noise_padding": "noise", "patches_to": 0, "min_size": 25, "factor": 4 / 3},
         "the layout moves less, and the picture's sides less than its middle; train with --for animate",
     )
     options = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -18,13 +19,21 @@ class Generate(Task):
     """Draw new pictures with the same textures and objects, from noise.
 
     Coarse scales draw the layout: several for each picture, of which the one most like the training picture in its
-    patches is kept. With a start scale above 0 the layout below it is that of the training picture, and
-    only what is finer varies (paper figure 8).
+    patches is kept. How far that goes from the training picture is the variety. With a start scale above 0 the layout
+    below it is that of the training picture, and only what is finer varies (paper figure 8).
     """
 
     name = "generate"
     options = (
         click.Option(["-n", "--count"], type=click.IntRange(1), default=1, show_default=True, help="Pictures to draw."),
+        click.Option(
+            ["--variety"],
+            type=click.FloatRange(0, 1),
+            multiple=True,
+            default=[0.5],
+            help="How far from the training picture: 0 is the picture itself, 1 is free; several give each picture at "
+            "each.  [default: 0.5]",
+        ),
         click.Option(
             ["--start-scale"],
             type=click.IntRange(0),
@@ -47,7 +56,7 @@ class Generate(Task):
         """All scales from noise, or from z* up to the start scale."""
         from singan_toolkit.imaging.tensors import to_tensor
         from singan_toolkit.pyramid.layout import most_typical
-        from singan_toolkit.pyramid.noise import Gaussian, NoiseSource, Reconstruction, SwitchAt
+        from singan_toolkit.pyramid.noise import AS_TRAINED, VARIETY, Gaussian, NoiseSource, Reconstruction, SwitchAt, Varied
 
         start, scales = options["start_scale"], len(bundle.geometry.sizes)
         height, width = bundle.geometry.finest
@@ -58,22 +67,36 @@ class Generate(Task):
             raise TaskError(
                 "a start scale keeps the training picture's layout, so width and height cannot be changed too"
             )
-        pyramid, route, samples = bundle.pyramid("cpu"), bundle.geometry.route(finest=size), range(options["count"])
-        noise: NoiseSource = Gaussian(seed)
+        varieties = tuple(options["variety"])
+        z_star = None if bundle.manifest.patch_scales else bundle.pyramid("cpu").z_star
+        if size != (height, width) and z_star is not None and min(varieties) < AS_TRAINED:
+            raise TaskError(
+                f"this bundle holds the picture at its own size only, to which --variety below {AS_TRAINED} leads: "
+                "leave out width and height"
+            )
+        pyramid, route = bundle.pyramid("cpu"), bundle.geometry.route(finest=size)
+        chosen: Sequence[int] = range(options["count"])
+        noise: NoiseSource = Varied(Gaussian(seed), varieties, z_star)
         if start:
             noise = SwitchAt(start, Reconstruction(pyramid.z_star), noise)
-            return Plan(route=route, noise=noise, samples=samples, material=seed)
-        real = to_tensor(bundle.picture)
-        chosen = most_typical(pyramid, real, route, noise, samples, options["candidates"])
-        return Plan(route=route, noise=noise, samples=chosen, material=seed)
+        else:  # at the same variety for all, so that the same layout is seen to go further
+            real = to_tensor(bundle.picture)
+            chosen = most_typical(pyramid, real, route, Gaussian(seed), chosen, options["candidates"])
+        samples = [number + VARIETY * nth for number in chosen for nth in range(len(varieties))]
+        return Plan(route=route, noise=noise, samples=samples, material=(seed, varieties))
 
     def finish(self, walked: Tensor, plan: Plan) -> Output:
         """One picture a sample, named by the seed that draws it alone."""
         from singan_toolkit import Picture
         from singan_toolkit.imaging.tensors import to_bytes
 
-        labels = [f"{plan.material + number:04d}" for number in range(len(walked))]
-        return Output([Result(Picture(to_bytes(one), label), label) for one, label in zip(walked, labels, strict=True)])
+        seed, varieties = plan.material
+        results = []
+        for place, one in enumerate(walked):
+            number, nth = divmod(place, len(varieties))
+            label = f"{seed + number:04d}" + (f" variety {varieties[nth]:g}" if varieties[1:] else "")
+            results.append(Result(Picture(to_bytes(one), label), label))
+        return Output(results)
 
 
 @hookimpl

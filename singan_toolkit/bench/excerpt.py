@@ -14,6 +14,7 @@ from singan_toolkit.pyramid.architecture import MARGIN
 from singan_toolkit.pyramid.device import pick_device
 from singan_toolkit.pyramid.geometry import Size
 from singan_toolkit.pyramid.networks import Generator, initialize
+from singan_toolkit.pyramid.patch_scale import PatchScale, patch_scales
 from singan_toolkit.pyramid.resample import resize
 from singan_toolkit.pyramid.walk import Pyramid, Scale
 from singan_toolkit.training.crops import FRESH
@@ -35,15 +36,18 @@ def untrained_pyramid(subject: Subject) -> Pyramid:
     It does as much work as a trained one.
     """
     random = torch.Generator().manual_seed(subject.seed)
-    scales = []
-    for n, kernels in enumerate(subject.kernels):
+    patches = subject.geometry.patch_scales
+    scales: list[Scale | PatchScale] = [
+        *patch_scales(real_picture(subject).cpu(), subject.geometry.sizes[:patches])
+    ]
+    for n, kernels in enumerate(subject.kernels[patches:], start=patches):
         generator = Generator(kernels, normalize=False)
         initialize(generator, random)
         reflect = n > 0 and subject.settings.reflect
-        scales.append(Scale(generator.eval().requires_grad_(False), NOISE_AMPLITUDE, reflect))
+        scales.append(Scale(generator.eval().requires_grad_(False), NOISE_AMPLITUDE, reflect, n == 0))
     margin = 2 * MARGIN if subject.settings.noise_padding == "noise" else 0
     height, width = subject.geometry.sizes[0]
-    z_star = torch.randn(1, 1, height + margin, width + margin, generator=random)
+    z_star = torch.randn(1, 1, height + margin, width + margin, generator=random) * (not patches)
     return Pyramid(subject.geometry, tuple(scales), z_star).to(pick_device(subject.device))
 
 

@@ -38,7 +38,7 @@ class FlopCount(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 
 def count_flops(emit: Emit, subject: Subject) -> None:
-    """Emit a list: the operations of a training iteration at every scale, the samples of lower scales it uses included.
+    """Emit a list: the operations of a training iteration at every scale (0 where none is trained), the samples of lower scales it uses included.
 
     They are counted over one cycle of iterations, and on the CPU: what a GPU replays from a recording is not seen.
 
@@ -48,7 +48,8 @@ def count_flops(emit: Emit, subject: Subject) -> None:
     """
     subject = replace(subject, device="cpu")
     pyramid, real = untrained_pyramid(subject), real_picture(subject)
-    emit([_count(subject, pyramid, real, scale) for scale in range(len(pyramid.scales))])
+    patches = pyramid.geometry.patch_scales
+    emit([0.0] * patches + [_count(subject, pyramid, real, n) for n in range(patches, len(pyramid.scales))])
 
 
 def _count(subject: Subject, pyramid: Pyramid, real: Tensor, scale: int) -> float:

@@ -173,6 +173,8 @@ class Trained(Row):
         preset, precision: How it was trained.
         width, height: Of the finest scale, in pixels.
         seconds: In all.
+        cost: Seconds times the machine's measured peak in that precision, in 10^12 operations: what a training costs on
+            any machine, where seconds tell of one.
         memory_mib: Peak resident memory of the process that did nothing else.
         gpu_memory_mib: Peak memory on the GPU, where one is used.
         reconstruction_rmse: Of the finest scale, in the picture's -1..1 range.
@@ -189,6 +191,7 @@ class Trained(Row):
     height: int = column("height")
     precision: str = column()
     seconds: float = column("s", ".1f")
+    cost: float | None = column("s x peak, TFLOP", ".1f")
     memory_mib: float | None = column("peak MiB", ".0f")
     gpu_memory_mib: float | None = column("GPU MiB", ".0f")
     reconstruction_rmse: float = column("RMSE", ".4f")

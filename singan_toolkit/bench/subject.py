@@ -67,13 +67,16 @@ class Subject:
             ValueError: The picture is too small for a pyramid.
         """
         settings = self.settings
-        return Geometry.of_picture(*self.picture.size, settings.min_size, settings.max_size, settings.factor)
+        return Geometry.of_picture(
+            *self.picture.size, settings.min_size, settings.max_size, settings.factor, settings.patches_to
+        )
 
     @property
     def kernels(self) -> list[int]:
-        """Of each hidden convolution, by scale."""
-        settings = self.settings
-        return [channels_at(n, settings.channels, settings.max_channels) for n in range(len(self.geometry.sizes))]
+        """Of each hidden convolution, by scale; 0 where a scale has no network."""
+        settings, patches = self.settings, self.geometry.patch_scales
+        networks = range(len(self.geometry.sizes) - patches)
+        return [0] * patches + [channels_at(n, settings.channels, settings.max_channels) for n in networks]
 
     def __str__(self) -> str:
         height, width = self.geometry.finest

@@ -70,6 +70,7 @@ def _train(emit: Emit, subject: Subject, machine: Machine, flops: Sequence[float
             height=height,
             precision=watch.precision,
             seconds=seconds,
+            cost=seconds * peak / 1e3 if (peak := machine.peak(watch.precision)) else None,
             memory_mib=memory,
             gpu_memory_mib=gpu_memory,
             reconstruction_rmse=watch.reconstruction_rmse,

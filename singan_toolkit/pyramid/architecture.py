@@ -8,6 +8,8 @@ MARGIN = LAYERS
 """Pixels that they take off each side."""
 RECEPTIVE_FIELD = 2 * MARGIN + 1
 PICTURE_CHANNELS = 3
+PATCH = 7
+"""Side in pixels of the patches of a scale that has no network."""
 SLOPE = 0.2
 """Of the leaky ReLU below zero."""
 

@@ -33,10 +33,12 @@ class Geometry:
     Attributes:
         sizes: (height, width) of every scale in pixels, coarsest first.
         factor: r > 1, how much larger each scale is than the one below it (paper section 2).
+        patch_scales: How many of them, the coarsest, rebuild pictures from patches and have no network.
     """
 
     sizes: tuple[Size, ...]
     factor: float
+    patch_scales: int = 0
 
     @classmethod
     def of_picture(
@@ -46,6 +48,7 @@ class Geometry:
         min_size: int = MIN_SIZE,
         max_size: int = MAX_SIZE,
         factor: float = FACTOR,
+        patches_to: int = 0,
     ) -> Geometry:
         """Divide a picture into scales by the official rule (paper section 2 and supplementary).
 
@@ -59,6 +62,8 @@ class Geometry:
             min_size: Shorter side of the coarsest scale in pixels.
             max_size: Longer side of the finest scale in pixels.
             factor: Nominal ratio of neighbouring scales, more than 1.
+            patches_to: Longer side in pixels up to which scales rebuild pictures from patches. They follow each other
+                by 4/3, whatever the factor; the others divide what is left. 0 is none.
 
         Raises:
             ValueError: The picture, or what ``max_size`` leaves of it, is too small for a pyramid.
@@ -77,6 +82,8 @@ class Geometry:
                 f"{min(finest)} on the shorter, and a pyramid needs {min_size}; crop it, or raise max_size to "
                 f"{math.ceil(min_size * longer / shorter)} or more"
             )
+        if patches_to:
+            return _over_patches(height, width, finest, min_size, patches_to, factor)
         nominal = math.log(factor)
         levels = _ceil(math.log(shorter / min_size) / nominal) + 1 - _ceil(-math.log(shrink) / nominal)
         levels = max(levels, 1)
@@ -141,6 +148,22 @@ class Geometry:
             )
             for n in range(1, number + 1)
         )
+
+
+def _over_patches(
+    height: int, width: int, finest: Size, min_size: int, patches_to: int, factor: float
+) -> Geometry:
+    """Scales of patches, and above them scales of networks in equal ratios near ``factor``."""
+    longer = max(finest)
+    # A picture that is long and narrow needs some room for patches across; a small one needs a network on top.
+    top = min(max(patches_to, math.ceil(2 * min_size * longer / min(finest))), math.ceil(longer / factor))
+    least = min(min_size, math.ceil(top * min(finest) / longer))
+    coarse = Geometry.of_picture(height, width, least, top).sizes
+    ratio = longer / max(coarse[-1])
+    levels = max(1, round(math.log(ratio) / math.log(factor)))
+    exact = ratio ** (1 / levels)
+    fine = tuple((_ceil(finest[0] * exact ** (n - levels)), _ceil(finest[1] * exact ** (n - levels))) for n in range(1, levels + 1))
+    return Geometry(coarse + fine, exact, len(coarse))
 
 
 def _ceil(value: float) -> int:

@@ -17,6 +17,10 @@ from singan_toolkit.pyramid.walk import Pyramid, walk
 
 LAYOUT_STEPS = 3
 """Steps of a route after which a layout is judged: the coarsest scales draw it, the others refine it."""
+CARE = 1.5
+"""Power of a layout's change from the training picture that its patch distance is divided by."""
+SAME = 0.02
+"""Change, in the picture's -1..1, below which a layout is hardly another."""
 CANDIDATE = 1 << 40
 """Between the sample numbers of one sample's candidates."""
 
@@ -61,6 +65,8 @@ def most_typical(
         part = samples[first : first + together]
         numbers = np.array([[sample + candidate * CANDIDATE for candidate in range(candidates)] for sample in part])
         layouts = walk(pyramid, steps, noise, samples=numbers.flatten().tolist())
-        distances = patch_distances(expected, layouts, directions=32).reshape(numbers.shape)
+        changes = (layouts - resize(expected, (steps[-1].height, steps[-1].width))).square().mean((1, 2, 3)).sqrt().cpu().numpy()
+        distances = patch_distances(expected, layouts, directions=32) / (changes + SAME) ** CARE
+        distances = distances.reshape(numbers.shape)
         chosen += numbers[np.arange(len(part)), distances.argmin(axis=1)].tolist()
     return chosen

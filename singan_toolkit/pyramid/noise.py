@@ -37,11 +37,7 @@ class NoiseSource(Protocol):
 
 @dataclass(frozen=True)
 class Gaussian:
-    """White Gaussian noise; sample number i of seed s is sample 0 of seed s + i.
-
-    The coarsest scale gets one channel repeated three times, as in the official code: grey noise there leaves the
-    colours to the network.
-    """
+    """White Gaussian noise; sample number i of seed s is sample 0 of seed s + i."""
 
     seed: int = 0
 
@@ -51,9 +47,9 @@ class Gaussian:
     def _one(self, place: int, step: Step, sample: int) -> Tensor:
         state = np.random.SeedSequence([(self.seed + sample) % 2**64, place]).generate_state(1)[0]
         source = torch.Generator().manual_seed(int(state))
-        channels = 1 if step.scale == 0 else PICTURE_CHANNELS
-        drawn = torch.randn(channels, step.height, step.width, generator=source)
-        return drawn.expand(PICTURE_CHANNELS, -1, -1)
+        # The coarsest scale's first channel is drawn by itself: networks there take it alone (see Scale.grey_noise).
+        channels = (1, PICTURE_CHANNELS - 1) if step.scale == 0 else (PICTURE_CHANNELS,)
+        return torch.cat([torch.randn(count, step.height, step.width, generator=source) for count in channels])
 
 
 @dataclass(frozen=True)
@@ -117,9 +113,8 @@ class RandomWalk:
         return center + self._walked[place][list(samples)]
 
     def _deviations(self, place: int, step: Step) -> Tensor:
-        """(frames, 1 or 3, height, width)."""
+        """(frames, 3, height, width)."""
         drawn = Gaussian(self.seed)(place, step, range(self.frames))
-        drawn = drawn[:, :1] if step.scale == 0 else drawn
         drag = 1 - self.alpha
         if self.loops:
             turn = torch.exp(2j * torch.pi * torch.arange(self.frames // 2 + 1) / self.frames)[:, None, None, None]
@@ -132,6 +127,41 @@ class RandomWalk:
             path.append(here)
             here, before = drag * (here + self.beta * (here - before) + (1 - self.beta) * push), here
         return torch.stack(path)
+
+
+AS_TRAINED = 0.5
+"""The variety at which noise is as it was in training."""
+VARIETY = 1 << 48
+"""Between the sample numbers of one sample at several varieties."""
+
+
+@dataclass(frozen=True)
+class Varied:
+    """Noise between the reconstruction noise, which gives the picture, and fresh noise, which gives any other.
+
+    With share s, twice the variety, it is sqrt(1 - s^2) z* + s u, of unit deviation, u being the fresh noise. Beyond
+    the share of 1 only a coarsest scale of patches goes on, which the noise displaces: networks know no stronger noise.
+
+    Attributes:
+        fresh: Where u comes from.
+        varieties: In 0..1; sample i + k * 2^48 is sample i at the k-th of them, from the same u.
+        z_star: (1, 1, h, w), h and w those of the noise of scale 0; None where the coarsest scale is of patches, whose
+            reconstruction noise is zero at any size.
+    """
+
+    fresh: NoiseSource
+    varieties: Sequence[float]
+    z_star: Tensor | None
+
+    def __call__(self, place: int, step: Step, samples: Sequence[int]) -> Tensor:
+        drawn = self.fresh(place, step, [sample % VARIETY for sample in samples])
+        shares = torch.tensor([self.varieties[sample // VARIETY] / AS_TRAINED for sample in samples])
+        if self.z_star is not None or step.scale > 0:
+            shares = shares.clamp(max=1)
+        shares = shares[:, None, None, None]
+        if self.z_star is None or bool((shares == 1).all()):
+            return shares * drawn
+        return (1 - shares**2).sqrt() * Reconstruction(self.z_star)(place, step, samples) + shares * drawn
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from singan_toolkit.pyramid.constraints import Constraint
 from singan_toolkit.pyramid.geometry import Geometry, Step
 from singan_toolkit.pyramid.networks import Generator, with_noise
 from singan_toolkit.pyramid.noise import NoiseSource, Reconstruction
+from singan_toolkit.pyramid.patch_scale import PatchScale
 from singan_toolkit.pyramid.resample import resize
 
 TILE = 256
@@ -33,11 +34,43 @@ class Scale:
         generator: Its generator, batch norm folded away.
         noise_amplitude: sigma_n, the deviation of the noise that it was trained with.
         reflect: Its input is continued by reflection over the sides; otherwise with zeros.
+        grey_noise: It takes the first channel of its noise for all three, as the coarsest scale of the official code.
     """
 
     generator: Generator
     noise_amplitude: float
     reflect: bool = False
+    grey_noise: bool = False
+
+    def to(self, device: torch.device | str) -> Scale:
+        """A copy of this scale on another device."""
+        return replace(self, generator=deepcopy(self.generator).to(device))
+
+    def apply(self, picture: Tensor, noise: Tensor) -> Tensor:
+        """The paper's equation (5): picture + psi(amplitude * noise + picture).
+
+        Large pictures go through in tiles, so memory is bounded; an output pixel sees 11x11 input pixels, so the tiles
+        overlap by 10 and the result is the same.
+
+        Args:
+            picture: (B, 3, H, W) in about -1..1: the upsampled result of the scale below, or zeros.
+            noise: (B, 3, H, W), or (B, 3, H + 10, W + 10) with noise padding; unit deviation.
+
+        Returns:
+            (B, 3, H, W) in about -1..1, as precise as ``picture``. It is computed in the precision of the weights.
+        """
+        samples, _, height, width = picture.shape
+        together = max(1, TILE**2 // (height * width))
+        precision = next(self.generator.parameters()).dtype
+        noise = noise[:, :1].expand(-1, PICTURE_CHANNELS, -1, -1) if self.grey_noise else noise
+        padded = with_noise(picture, noise, self.noise_amplitude, self.reflect)
+        result = torch.empty_like(picture, memory_format=torch.contiguous_format)
+        for first, rows, columns in product(range(0, samples, together), _tiles(height), _tiles(width)):
+            part = slice(first, first + together)
+            seen = padded[part, :, rows.start : rows.stop + 2 * MARGIN, columns.start : columns.stop + 2 * MARGIN]
+            residual = self.generator(seen.to(precision, memory_format=torch.channels_last))
+            result[part, :, rows, columns] = picture[part, :, rows, columns] + residual
+        return result
 
 
 @dataclass(frozen=True)
@@ -46,13 +79,13 @@ class Pyramid:
 
     Attributes:
         geometry: Sizes of its scales.
-        scales: Its generators.
+        scales: The coarsest may rebuild pictures from patches; the others have generators.
         z_star: The reconstruction noise, (1, 1, h, w) with the size of scale 0, or 10 pixels more both ways where it
             was trained with noise padding.
     """
 
     geometry: Geometry
-    scales: tuple[Scale, ...]
+    scales: tuple[Scale | PatchScale, ...]
     z_star: Tensor
 
     @property
@@ -62,14 +95,13 @@ class Pyramid:
 
     @property
     def device(self) -> torch.device:
-        return next(self.scales[0].generator.parameters()).device
+        return self.z_star.device
 
     def to(self, device: torch.device | str) -> Pyramid:
         """This pyramid if it is on that device, else a copy there."""
         if torch.device(device) == self.device:
             return self
-        scales = tuple(replace(scale, generator=deepcopy(scale.generator).to(device)) for scale in self.scales)
-        return Pyramid(self.geometry, scales, self.z_star.to(device))
+        return Pyramid(self.geometry, tuple(scale.to(device) for scale in self.scales), self.z_star.to(device))
 
     def hastened(self) -> Pyramid:
         """This pyramid, or one that is up to twice as fast, where the processor has units for bfloat16 (Intel's AMX).
@@ -85,37 +117,12 @@ class Pyramid:
         return replace(
             self,
             scales=tuple(
-                replace(scale, generator=deepcopy(scale.generator).bfloat16()) if math.prod(size) >= least else scale
+                replace(scale, generator=deepcopy(scale.generator).bfloat16())
+                if isinstance(scale, Scale) and math.prod(size) >= least
+                else scale
                 for scale, size in zip(self.scales, self.geometry.sizes, strict=True)
             ),
         )
-
-
-def apply_scale(scale: Scale, picture: Tensor, noise: Tensor) -> Tensor:
-    """Apply one scale: picture + psi(amplitude * noise + picture), the paper's equation (5).
-
-    Large pictures go through in tiles, so memory is bounded; an output pixel sees 11x11 input pixels, so the tiles
-    overlap by 10 and the result is the same.
-
-    Args:
-        scale: The scale to apply. Its generator computes in the precision of its weights.
-        picture: (B, 3, H, W) in about -1..1: the upsampled result of the scale below, or zeros.
-        noise: (B, 3, H, W), or (B, 3, H + 10, W + 10) with noise padding; unit deviation.
-
-    Returns:
-        (B, 3, H, W) in about -1..1, as precise as ``picture``.
-    """
-    samples, _, height, width = picture.shape
-    together = max(1, TILE**2 // (height * width))
-    precision = next(scale.generator.parameters()).dtype
-    padded = with_noise(picture, noise, scale.noise_amplitude, scale.reflect)
-    result = torch.empty_like(picture, memory_format=torch.contiguous_format)
-    for first, rows, columns in product(range(0, samples, together), _tiles(height), _tiles(width)):
-        part = slice(first, first + together)
-        seen = padded[part, :, rows.start : rows.stop + 2 * MARGIN, columns.start : columns.stop + 2 * MARGIN]
-        residual = scale.generator(seen.to(precision, memory_format=torch.channels_last))
-        result[part, :, rows, columns] = picture[part, :, rows, columns] + residual
-    return result
 
 
 def _tiles(size: int) -> list[slice]:
@@ -171,7 +178,7 @@ def walk(
     for place, step in enumerate(route):
         picture = resize(picture, (step.height, step.width))
         noised = replace(step, height=step.height + 2 * margin, width=step.width + 2 * margin)
-        picture = apply_scale(pyramid.scales[step.scale], picture, noise(place, noised, samples).to(device))
+        picture = pyramid.scales[step.scale].apply(picture, noise(place, noised, samples).to(device))
         if constraint:
             picture = constraint(picture)
     return picture

@@ -14,8 +14,9 @@ from singan_toolkit.pyramid.device import pick_device
 from singan_toolkit.pyramid.geometry import Geometry, Size
 from singan_toolkit.pyramid.networks import fold
 from singan_toolkit.pyramid.noise import Gaussian
+from singan_toolkit.pyramid.patch_scale import PatchScale, patch_scales
 from singan_toolkit.pyramid.resample import resize
-from singan_toolkit.pyramid.walk import Pyramid, Scale, apply_scale, walk
+from singan_toolkit.pyramid.walk import Pyramid, Scale, walk
 from singan_toolkit.training.crops import ScaleData
 from singan_toolkit.training.events import (
     Observer,
@@ -30,6 +31,8 @@ from singan_toolkit.training.precision import pick_precision
 from singan_toolkit.training.scale import Diverged, ScaleTraining
 from singan_toolkit.training.settings import Settings
 
+LAYOUTS = 64
+"""Samples of the scales of patches that networks above are trained on."""
 RETRIES = 3
 REPORT_SECONDS = 0.25
 COLLAPSED = 1.5
@@ -109,22 +112,26 @@ class _Training:
         self.device = real.device
         self.dtype = pick_precision(settings.precision, self.device)
         self.finest = real
-        scales = len(geometry.sizes)
-        self.iterations = tuple(settings.iterations_at(n, scales) for n in range(scales))
+        scales, self.patches = len(geometry.sizes), geometry.patch_scales
+        self.iterations = tuple(
+            0 if n < self.patches else settings.iterations_at(n - self.patches, scales - self.patches)
+            for n in range(scales)
+        )
         self.clock = _Clock(geometry, settings, self.iterations)
-        self.scales: list[Scale] = []
+        self.scales: list[Scale | PatchScale] = []
         self.reflect = settings.reflect
         self.margin = MARGIN if settings.noise_padding == "noise" else 0
-        self.z_star = torch.randn(
-            (1, 1, *self._noise_size(0)), generator=torch.Generator().manual_seed(self._seed("z*"))
-        ).to(self.device)
+        z_star = torch.randn((1, 1, *self._noise_size(0)), generator=torch.Generator().manual_seed(self._seed("z*")))
+        # Without noise the patches are those of the training picture, in their places.
+        self.z_star = (torch.zeros_like(z_star) if self.patches else z_star).to(self.device)
         self.samples = torch.zeros((1, 3, *geometry.sizes[0]), device=self.device)
         self.reconstruction = torch.zeros_like(self.samples)
 
     def run(self) -> Pyramid:
         self._tell_start()
+        self._lay_patches()
         previous: ScaleTraining | None = None
-        for n in range(len(self.geometry.sizes)):
+        for n in range(self.patches, len(self.geometry.sizes)):
             previous = self._one(n, self._data(n), previous)
         return Pyramid(self.geometry, tuple(self.scales), self.z_star).to("cpu")
 
@@ -134,13 +141,26 @@ class _Training:
         self.clock = _Clock(self.geometry, self.settings, self.iterations)
         self.z_star, self.reflect = pyramid.z_star, pyramid.scales[n].reflect
         self._tell_start()
-        for below in range(n):
+        self._lay_patches()
+        for below in range(self.patches, n):
             data = self._data(below)
             self.scales.append(pyramid.scales[below])
             self._advance(below, data)
         self._one(n, self._data(n, change), previous=None)
         scales = (*self.scales, *pyramid.scales[n + 1 :])
         return Pyramid(self.geometry, scales, self.z_star).to("cpu")
+
+    @torch.no_grad()
+    def _lay_patches(self) -> None:
+        """The scales that need no training: what they make is where the first network starts."""
+        if not self.patches:
+            return
+        sizes = self.geometry.sizes[: self.patches]
+        self.scales += patch_scales(self.finest, sizes)
+        self.reconstruction = resize(self.finest, sizes[-1])
+        if self.settings.pool_pixels:
+            below, route = Pyramid(self.geometry, tuple(self.scales), self.z_star), self.geometry.route()[: self.patches]
+            self.samples = walk(below, route, Gaussian(self._seed("pool")), samples=range(LAYOUTS))
 
     def _tell_start(self) -> None:
         precision = str(self.dtype).split(".")[1]
@@ -150,7 +170,7 @@ class _Training:
         started = time.monotonic()
         self.observer(ScaleStarted(n, data.noise_amplitude))
         training = self._train_scale(n, data, previous)
-        self.scales.append(Scale(fold(training.generator), data.noise_amplitude, data.reflect))
+        self.scales.append(Scale(fold(training.generator), data.noise_amplitude, data.reflect, data.coarsest))
         self._advance(n, data)
         self.observer(ScaleFinished(n, time.monotonic() - started, _rmse(self.reconstruction, data.real)))
         return training
@@ -193,9 +213,10 @@ class _Training:
         return int(np.random.SeedSequence(words).generate_state(1, np.uint64)[0] >> np.uint64(1))
 
     def _train_scale(self, n: int, data: ScaleData, previous: ScaleTraining | None) -> ScaleTraining:
-        channels = channels_at(n, self.settings.channels, self.settings.max_channels)
+        nth = n - self.patches
+        channels = channels_at(nth, self.settings.channels, self.settings.max_channels)
         warm_start = None
-        if previous and channels == channels_at(n - 1, self.settings.channels, self.settings.max_channels):
+        if previous and channels == channels_at(nth - 1, self.settings.channels, self.settings.max_channels):
             warm_start = previous.states()
         learning_rate = self.settings.learning_rate
         attempt = 0
@@ -229,8 +250,8 @@ class _Training:
     @torch.no_grad()
     def _check(self, training: ScaleTraining, data: ScaleData, n: int) -> None:
         """See that the scale brings the reconstruction no further from the picture, as one that collapsed does."""
-        scale = Scale(fold(training.generator), data.noise_amplitude, data.reflect)
-        rebuilt = apply_scale(scale, data.reconstruction_base, data.reconstruction_noise)
+        scale = Scale(fold(training.generator), data.noise_amplitude, data.reflect, data.coarsest)
+        rebuilt = scale.apply(data.reconstruction_base, data.reconstruction_noise)
         admissible = max(_rmse(data.reconstruction_base, data.real), 0.02)
         if not _rmse(rebuilt, data.real) < COLLAPSED * admissible:
             raise Diverged(self.iterations[n])
@@ -243,7 +264,7 @@ class _Training:
     def _advance(self, n: int, data: ScaleData) -> None:
         """Take the reconstruction and the pool of samples through the scale that was just trained."""
         scale, (height, width) = self.scales[n], self.geometry.sizes[n]
-        self.reconstruction = apply_scale(scale, data.reconstruction_base, data.reconstruction_noise)
+        self.reconstruction = scale.apply(data.reconstruction_base, data.reconstruction_noise)
         if n == len(self.geometry.sizes) - 1 or not self.settings.pool_pixels:
             return
         following = self.geometry.sizes[n + 1]
@@ -257,7 +278,7 @@ class _Training:
         chunk = max(1, CHUNK_PIXELS // (height * width))
         chunks = zip(torch.split(below, chunk), torch.split(noise, chunk), strict=True)
         with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
-            self.samples = torch.cat([apply_scale(scale, picture, drawn) for picture, drawn in chunks])
+            self.samples = torch.cat([scale.apply(picture, drawn) for picture, drawn in chunks])
 
 
 def _rmse(picture: Tensor, real: Tensor) -> float:
@@ -278,8 +299,11 @@ class _Clock:
         self.iterations = iterations
         self.cost = []
         for n, (height, width) in enumerate(geometry.sizes):
+            if n < geometry.patch_scales:
+                self.cost.append(0.0)
+                continue
             batch, pixels = settings.batch_at(height, width)
-            channels = channels_at(n, settings.channels, settings.max_channels)
+            channels = channels_at(n - geometry.patch_scales, settings.channels, settings.max_channels)
             self.cost.append(steps * (self.OVERHEAD + batch * pixels * channels**2))
         self.total = sum(cost * count for cost, count in zip(self.cost, iterations, strict=True))
         self._started = self._reported = time.monotonic()

@@ -7,6 +7,9 @@ from typing import Any
 
 _FAST: dict[str, Any] = dict(
     max_size=1000,
+    min_size=14,
+    factor=1.6,
+    patches_to=60,
     max_channels=32,
     normalize_generator=False,
     normalize_discriminator=False,
@@ -21,7 +24,6 @@ _FAST: dict[str, Any] = dict(
     weight_average=0.99,
     gradient_penalty_every=4,
     reconstruction=30,
-    layout=100,
     crop=96,
     batch=4,
     batch_pixels=9216,

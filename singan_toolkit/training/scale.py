@@ -174,10 +174,7 @@ class ScaleTraining:
         rebuilt = reconstruction_loss(reconstruction, batch.real)
         self.losses["generator"].copy_(adversarial.detach())
         self.losses["reconstruction"].copy_(rebuilt.detach())
-        loss = adversarial + self.settings.reconstruction * rebuilt
-        if self.data.coarsest and self.settings.layout:
-            loss = loss + self.settings.layout * reconstruction_loss(fake, batch.real)
-        return loss
+        return adversarial + self.settings.reconstruction * rebuilt
 
     def _step(self, network: nn.Module, loss: Tensor) -> None:
         network.zero_grad()

@@ -21,6 +21,10 @@ class Settings(BaseModel):
     max_size: int = Field(geometry.MAX_SIZE, ge=12, le=16384, description="longer side of the finest scale, px")
     factor: float = Field(geometry.FACTOR, gt=1.05, le=4, description="nominal ratio of neighbouring scales")
 
+    patches_to: int = Field(
+        0, ge=0, le=256, description="longer side up to which scales rebuild from patches, untrained; 0 is none"
+    )
+
     channels: int = Field(32, ge=4, le=1024, description="kernels at the coarsest scale, doubled every 4 scales")
     max_channels: int = Field(128, ge=4, le=1024, description="kernels at most")
     normalize_generator: bool = Field(True, description="batch norm in the generator while it is trained")
@@ -42,7 +46,6 @@ class Settings(BaseModel):
     gradient_penalty: float = Field(0.1, ge=0, le=1000, description="lambda of the gradient penalty")
     gradient_penalty_every: int = Field(1, ge=1, le=100, description="discriminator steps between penalties")
     reconstruction: float = Field(10.0, ge=0, le=1e6, description="alpha, weight of the reconstruction loss")
-    layout: float = Field(0.0, ge=0, le=1e6, description="weight that draws scale 0's samples towards the picture")
     noise_amplitude: float = Field(0.1, ge=0, le=10, description="times the reconstruction's RMSE is sigma_n")
     noise_padding: Literal["zeros", "noise"] = Field(
         "zeros", description="noise ends where the picture does, or has its own beyond"

@@ -50,7 +50,9 @@ def train_bundle(
             "lay it on a background first"
         )
     try:
-        geometry = Geometry.of_picture(*picture.size, settings.min_size, settings.max_size, settings.factor)
+        geometry = Geometry.of_picture(
+            *picture.size, settings.min_size, settings.max_size, settings.factor, settings.patches_to
+        )
     except ValueError as error:
         raise PictureError(f"cannot train on {picture.name}: {error}") from error
     started = time.monotonic()

@@ -158,7 +158,9 @@ class Bundle:
     @property
     def geometry(self) -> Geometry:
         """Sizes of the scales."""
-        return Geometry(tuple((s.height, s.width) for s in self.manifest.scales), self.manifest.factor, self.manifest.patch_scales)
+        return Geometry(
+            tuple((s.height, s.width) for s in self.manifest.scales), self.manifest.factor, self.manifest.patch_scales
+        )
 
     @property
     def picture(self) -> np.ndarray:
@@ -214,7 +216,6 @@ class Bundle:
             name: For naming results.
         """
         from singan_toolkit.pyramid.patch_scale import PatchScale
-        from singan_toolkit.pyramid.walk import Scale
 
         tensors = {"picture": np.ascontiguousarray(picture), "z_star": pyramid.z_star.cpu().numpy()}
         records = []
@@ -233,10 +234,9 @@ class Bundle:
             records.append(
                 ScaleRecord(height=height, width=width, channels=channels, noise_amplitude=scale.noise_amplitude)
             )
-        finest = pyramid.scales[-1]
         architecture = Architecture(
             noise_padding="noise" if pyramid.noise_margin else "zeros",
-            picture_padding="reflect" if isinstance(finest, Scale) and finest.reflect else "zeros",
+            picture_padding="reflect" if pyramid.networks[-1].reflect else "zeros",
         )
         manifest = Manifest(
             architecture=architecture, factor=pyramid.geometry.factor, scales=records, training=training

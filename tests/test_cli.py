@@ -220,7 +220,7 @@ class TestTrain:
 
     def test_too_small(self, tk: Call, tmp_path: Path) -> None:
         write_picture(Picture(np.zeros((9, 70, 3), np.uint8)), tmp_path / "small.png")
-        assert_one_sentence(tk("train", "small.png"), 1, "small.png", "70x9", "25")
+        assert_one_sentence(tk("train", "small.png"), 1, "small.png", "70x9", "14")
 
     def test_a_target_that_cannot_be_written_is_told_before_training(
         self, tk: Call, photo: Path, tiny: list[str], tmp_path: Path
@@ -255,7 +255,7 @@ class TestTrain:
         done = tk("train", "--settings")
         assert done.status == 0
         rows = {name: rest for name, *rest in (line.split("\t") for line in done.out.splitlines())}
-        assert rows["min_size"][:3] == ["25", "25", "25"]
+        assert rows["min_size"][:3] == ["14", "14", "25"]
         assert rows["iterations"][2] == "2000"
         assert all(len(row) == 4 and row[3] for row in rows.values())
 

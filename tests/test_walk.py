@@ -145,8 +145,8 @@ def test_sizes_are_free_even_those_smaller_than_the_margin(
 def test_the_pictures_sides_are_continued_above_the_coarsest_scale(tiny_bundle: st.Bundle, pyramid: Pyramid) -> None:
     """By what the bundle says; what lies further than 5 pixels from a side is the same either way."""
     assert tiny_bundle.manifest.architecture.picture_padding == "reflect"
-    assert [scale.reflect for scale in pyramid.scales] == [False, True, True, True, True]
-    zeros = replace(pyramid.scales[3], reflect=False)
+    assert [scale.reflect for scale in pyramid.networks] == [False, True, True, True, True]
+    zeros = replace(pyramid.networks[3], reflect=False)
     picture, noise = normal(1, 3, 30, 34).tanh(), normal(1, 3, 30, 34, seed=1)
     differs = (zeros.apply(picture, noise) - pyramid.scales[3].apply(picture, noise)).abs().amax((0, 1))
     assert differs[5:-5, 5:-5].max() < 1e-6
@@ -310,7 +310,7 @@ def test_with_noise_padding_the_noise_fills_the_margin_of_the_picture(noise_padd
     start = normal(1, 3, 20, 26, seed=1) / 3
     walked = walk(pyramid, [step], source, start)
     assert asked == [Step(2, 30, 36)]
-    scale = pyramid.scales[2]
+    scale = pyramid.networks[2]
     seen = continued(start) + scale.noise_amplitude * normal(1, 3, 30, 36)
     assert_same(walked, start + scale.generator(seen))
 
@@ -345,7 +345,7 @@ def test_a_walk_in_tiles_is_the_walk(
     padding: str,
 ) -> None:
     pyramid = (tiny_bundle if padding == "zeros" else noise_padded_bundle).pyramid("cpu")
-    pyramid = replace(pyramid, scales=tuple(replace(scale, reflect=reflect) for scale in pyramid.scales))
+    pyramid = replace(pyramid, scales=tuple(replace(scale, reflect=reflect) for scale in pyramid.networks))
     route = pyramid.geometry.route(finest=(64, 45))
     whole = walk(pyramid, route, Gaussian(3), samples=range(3))
     monkeypatch.setattr(walk_module, "TILE", side)
@@ -377,7 +377,7 @@ def test_no_more_than_a_tile_goes_through_a_generator_at_once(
     pyramid: Pyramid, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[tuple[int, ...]] = []
-    scale = pyramid.scales[-1]
+    scale = pyramid.networks[-1]
     hook = scale.generator.register_forward_pre_hook(lambda _, inputs: seen.append(tuple(inputs[0].shape)))
     monkeypatch.setattr(walk_module, "TILE", 20)
     for size in [(9, 70), (70, 9), (33, 33)]:
@@ -409,7 +409,7 @@ def test_without_matrix_units_a_pyramid_is_not_hastened(pyramid: Pyramid, monkey
 
 def test_hastening_rounds_the_finest_scales_and_copies_them(pyramid: Pyramid, hastened: Pyramid) -> None:
     areas = [math.prod(size) for size in pyramid.geometry.sizes]
-    for area, scale, kept in zip(areas, hastened.scales, pyramid.scales, strict=True):
+    for area, scale, kept in zip(areas, hastened.networks, pyramid.networks, strict=True):
         large = area >= areas[-1] / 2
         assert next(scale.generator.parameters()).dtype == (torch.bfloat16 if large else torch.float32)
         assert next(kept.generator.parameters()).dtype == torch.float32

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -58,18 +59,34 @@ class Animate(Task):
 
     def plan(self, bundle: Bundle, *, scale: int, seed: int, **options: Any) -> Plan:
         """All scales, a frame a sample; z* below the start scale."""
+        from singan_toolkit.imaging.tensors import to_tensor
+        from singan_toolkit.pyramid.geometry import Step
         from singan_toolkit.pyramid.noise import RandomWalk, Reconstruction, SwitchAt
+        from singan_toolkit.pyramid.patch_scale import CELLS, displaced
+        from singan_toolkit.pyramid.resample import resize
 
         start, scales = options["start_scale"], len(bundle.geometry.sizes)
         if start >= scales:
             raise TaskError(f"there is no scale {start} to start at: this bundle has scales 0 to {scales - 1}")
-        z_star = bundle.pyramid("cpu").z_star
-        wandering = RandomWalk(z_star, options["frames"], options["loop"], options["alpha"], options["beta"], seed)
-        return Plan(
-            route=bundle.geometry.route(),
-            noise=SwitchAt(start, Reconstruction(z_star), wandering),
+        z_star, geometry = bundle.pyramid("cpu").z_star, bundle.geometry
+
+        def wandering(seed: int) -> RandomWalk:
+            return RandomWalk(z_star, options["frames"], options["loop"], options["alpha"], options["beta"], seed)
+
+        plan = Plan(
+            route=geometry.route(),
+            noise=SwitchAt(start, Reconstruction(z_star), wandering(seed)),
             samples=range(options["frames"]),
             material=(options["fps"], options["loop"], bundle.name),
+        )
+        if start >= geometry.patch_scales:
+            return plan
+        # Patches would jump from one place to the next. What they would be laid to is displaced smoothly instead.
+        height, width = geometry.sizes[0]
+        places = wandering(seed + 1)(0, Step(0, height, width), plan.samples)
+        still = resize(to_tensor(bundle.picture), geometry.sizes[geometry.patch_scales - 1])
+        return replace(
+            plan, route=geometry.route(geometry.patch_scales), start=displaced(still, places, (CELLS, CELLS))
         )
 
     def finish(self, walked: Tensor, plan: Plan) -> Output:

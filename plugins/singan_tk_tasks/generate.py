@@ -56,7 +56,15 @@ class Generate(Task):
         """All scales from noise, or from z* up to the start scale."""
         from singan_toolkit.imaging.tensors import to_tensor
         from singan_toolkit.pyramid.layout import most_typical
-        from singan_toolkit.pyramid.noise import AS_TRAINED, VARIETY, Gaussian, NoiseSource, Reconstruction, SwitchAt, Varied
+        from singan_toolkit.pyramid.noise import (
+            AS_TRAINED,
+            VARIETY,
+            Gaussian,
+            NoiseSource,
+            Reconstruction,
+            SwitchAt,
+            Varied,
+        )
 
         start, scales = options["start_scale"], len(bundle.geometry.sizes)
         height, width = bundle.geometry.finest

@@ -55,7 +55,8 @@ class PaintToImage(Task):
         if options["quantize"]:
             palette = Palette.of_picture(bundle.picture, COLORS)
             start = palette.quantize(resize(start, geometry.size_at(scale, finest)))
-            retraining = Retraining(scale, palette.quantize, "quantized")
+            if scale >= geometry.patch_scales:  # patches take quantized colours as they are
+                retraining = Retraining(scale, palette.quantize, "quantized")
         route = (*geometry.route(scale, finest), *geometry.upward(finest, painting.size))
         return Plan(
             route=route,

@@ -37,9 +37,7 @@ def untrained_pyramid(subject: Subject) -> Pyramid:
     """
     random = torch.Generator().manual_seed(subject.seed)
     patches = subject.geometry.patch_scales
-    scales: list[Scale | PatchScale] = [
-        *patch_scales(real_picture(subject).cpu(), subject.geometry.sizes[:patches])
-    ]
+    scales: list[Scale | PatchScale] = [*patch_scales(real_picture(subject).cpu(), subject.geometry.sizes[:patches])]
     for n, kernels in enumerate(subject.kernels[patches:], start=patches):
         generator = Generator(kernels, normalize=False)
         initialize(generator, random)

@@ -38,7 +38,9 @@ class FlopCount(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 
 def count_flops(emit: Emit, subject: Subject) -> None:
-    """Emit a list: the operations of a training iteration at every scale (0 where none is trained), the samples of lower scales it uses included.
+    """Emit a list: the operations of a training iteration at every scale, the samples of lower scales it uses included.
+
+    Of a scale that is not trained it is 0.
 
     They are counted over one cycle of iterations, and on the CPU: what a GPU replays from a recording is not seen.
 

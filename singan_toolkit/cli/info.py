@@ -43,7 +43,13 @@ def info(console: Console, bundle: Path, image: Path | None) -> None:
             "Scales, coarsest first",
             ("scale", "width", "height", "channels", "noise amplitude"),
             [
-                (str(n), str(s.width), str(s.height), "patches" if s.channels is None else str(s.channels), f"{s.noise_amplitude:.4f}")
+                (
+                    str(n),
+                    str(s.width),
+                    str(s.height),
+                    "patches" if s.channels is None else str(s.channels),
+                    f"{s.noise_amplitude:.4f}",
+                )
                 for n, s in enumerate(manifest.scales)
             ],
         )

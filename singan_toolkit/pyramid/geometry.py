@@ -83,7 +83,7 @@ class Geometry:
                 f"{math.ceil(min_size * longer / shorter)} or more"
             )
         if patches_to:
-            return _over_patches(height, width, finest, min_size, patches_to, factor)
+            return _over_patches(finest, min_size, patches_to, factor)
         nominal = math.log(factor)
         levels = _ceil(math.log(shorter / min_size) / nominal) + 1 - _ceil(-math.log(shrink) / nominal)
         levels = max(levels, 1)
@@ -150,20 +150,28 @@ class Geometry:
         )
 
 
-def _over_patches(
-    height: int, width: int, finest: Size, min_size: int, patches_to: int, factor: float
-) -> Geometry:
+def _over_patches(finest: Size, min_size: int, patches_to: int, factor: float) -> Geometry:
     """Scales of patches, and above them scales of networks in equal ratios near ``factor``."""
-    longer = max(finest)
+    longer, shorter = max(finest), min(finest)
     # A picture that is long and narrow needs some room for patches across; a small one needs a network on top.
-    top = min(max(patches_to, math.ceil(2 * min_size * longer / min(finest))), math.ceil(longer / factor))
-    least = min(min_size, math.ceil(top * min(finest) / longer))
-    coarse = Geometry.of_picture(height, width, least, top).sizes
-    ratio = longer / max(coarse[-1])
-    levels = max(1, round(math.log(ratio) / math.log(factor)))
-    exact = ratio ** (1 / levels)
-    fine = tuple((_ceil(finest[0] * exact ** (n - levels)), _ceil(finest[1] * exact ** (n - levels))) for n in range(1, levels + 1))
-    return Geometry(coarse + fine, exact, len(coarse))
+    top = min(max(patches_to, math.ceil(2 * min_size * longer / shorter)), longer / factor)
+    least = min(min_size, math.ceil(top * shorter / longer))
+    coarse = _between(finest, least / shorter, top / longer, math.ceil(_ratios(top * shorter / longer / least, FACTOR)))
+    ratio = longer / top
+    levels = max(1, round(_ratios(ratio, factor)))
+    fine = _between(finest, top / longer, 1.0, levels)[1:]
+    return Geometry((*coarse, *fine), ratio ** (1 / levels), len(coarse))
+
+
+def _ratios(ratio: float, factor: float) -> float:
+    """How many times by ``factor`` make a ratio."""
+    return max(math.log(ratio) / math.log(factor), 0.0)
+
+
+def _between(finest: Size, first: float, last: float, levels: int) -> list[Size]:
+    """Sizes of levels + 1 scales in equal ratios, as shares of the finest one's sides."""
+    shares = [last * (first / last) ** ((levels - n) / levels) for n in range(levels + 1)] if levels else [last]
+    return [(_ceil(finest[0] * share), _ceil(finest[1] * share)) for share in shares]
 
 
 def _ceil(value: float) -> int:

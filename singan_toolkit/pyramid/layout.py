@@ -65,7 +65,14 @@ def most_typical(
         part = samples[first : first + together]
         numbers = np.array([[sample + candidate * CANDIDATE for candidate in range(candidates)] for sample in part])
         layouts = walk(pyramid, steps, noise, samples=numbers.flatten().tolist())
-        changes = (layouts - resize(expected, (steps[-1].height, steps[-1].width))).square().mean((1, 2, 3)).sqrt().cpu().numpy()
+        changes = (
+            (layouts - resize(expected, (steps[-1].height, steps[-1].width)))
+            .square()
+            .mean((1, 2, 3))
+            .sqrt()
+            .cpu()
+            .numpy()
+        )
         distances = patch_distances(expected, layouts, directions=32) / (changes + SAME) ** CARE
         distances = distances.reshape(numbers.shape)
         chosen += numbers[np.arange(len(part)), distances.argmin(axis=1)].tolist()

@@ -22,15 +22,18 @@ from singan_toolkit.pyramid.resample import resize
 
 SHARE = 0.005
 """How little a patch of the picture must be missed to be worth no preference (alpha of Granot et al., section 3.2)."""
-CENTRE = 1.75
-"""Deviation, in pixels, of the weight that a pixel of a patch has about the patch's centre."""
+CENTRE, LAST_CENTRE = 1.75, 0.9
+"""Deviation, in pixels, of the weight that a pixel of a patch has about the patch's centre; and at the last scale.
+
+Where neighbouring patches disagree their mean is blurred. Above the last scale no patches follow to mend that.
+"""
 ROUNDS = 10
 """Times that the coarsest scale rebuilds a picture; each scale above it half as often, and at least once."""
-NOISE = 1.0
+NOISE = 0.5
 """Deviation of the noise that the coarsest scale adds to its displaced picture."""
 CELLS = 4
 """Cells of the displacement's grid along a side of the training picture."""
-REACH = 0.25
+REACH = 0.21
 """Deviation of the displacement, as a share of a side."""
 DIRECTIONS = 48
 """In which patches are compared."""
@@ -47,12 +50,14 @@ class PatchScale:
         below: The same at the scale below; None at the coarsest, which starts from the training picture, displaced.
         rounds: Times that a picture is rebuilt.
         noise_amplitude: Deviation of the noise that is added to the coarsest scale's picture; 0 above it.
+        centre: As :data:`CENTRE`.
     """
 
     picture: Tensor
     below: Tensor | None = None
     rounds: int = ROUNDS
     noise_amplitude: float = NOISE
+    centre: float = CENTRE
 
     @property
     def device(self) -> torch.device:
@@ -82,11 +87,13 @@ class PatchScale:
         if min(picture.shape[-2:]) < PATCH:
             return picture
         together = max(1, ENTRIES // (_count(picture.shape) * len(self._values)))
-        return torch.cat([self._rebuilt(part) for part in picture.split(together)])
+        return torch.cat([self._rebuilt(part) for part in torch.split(picture, together)])
 
     def _cells(self, size: tuple[int, int]) -> tuple[int, int]:
         """Cells of the displacement's grid: as large in a picture of another size."""
-        rows, columns = (max(2, round(CELLS * new / old)) for new, old in zip(size, self.picture.shape[-2:], strict=True))
+        rows, columns = (
+            max(2, round(CELLS * new / old)) for new, old in zip(size, self.picture.shape[-2:], strict=True)
+        )
         return rows, columns
 
     @cached_property
@@ -108,7 +115,7 @@ class PatchScale:
         return basis
 
     def _rebuilt(self, picture: Tensor) -> Tensor:
-        size, weight, keys = picture.shape[-2:], _weight(picture.device), self._blurred @ self._basis
+        size, weight, keys = picture.shape[-2:], _weight(self.centre, picture.device), self._blurred @ self._basis
         share = F.fold(weight[:, None].expand(-1, _count(size))[None], size, PATCH)
         for _ in range(self.rounds):
             nearest = nearest_patches(_patches(picture) @ self._basis, keys)
@@ -126,11 +133,11 @@ def patch_scales(picture: Tensor, sizes: Sequence[Size]) -> list[PatchScale]:
         sizes: Of the scales, coarsest first.
     """
     reals = [resize(picture, size) for size in sizes]
-    coarsest = [PatchScale(real) for real in reals[:1]]
-    return coarsest + [
-        PatchScale(real, below, max(1, ROUNDS >> n), noise_amplitude=0.0)
-        for n, (below, real) in enumerate(pairwise(reals), start=1)
-    ]
+    scales = [PatchScale(real) for real in reals[:1]]
+    for n, (below, real) in enumerate(pairwise(reals), start=1):
+        centre = LAST_CENTRE if n == len(reals) - 1 else CENTRE
+        scales.append(PatchScale(real, below, max(1, ROUNDS >> n), noise_amplitude=0.0, centre=centre))
+    return scales
 
 
 def displaced(picture: Tensor, noise: Tensor, cells: tuple[int, int]) -> Tensor:
@@ -140,11 +147,14 @@ def displaced(picture: Tensor, noise: Tensor, cells: tuple[int, int]) -> Tensor:
 
     Args:
         picture: (1, 3, H, W).
-        noise: (B, 3, H, W) of unit deviation; the first channel moves along the rows, the second along the columns.
+        noise: (B, 3, h, w) of unit deviation; the first channel moves along the rows, the second along the columns.
         cells: Rows and columns of the grid on which the displacement is drawn.
+
+    Returns:
+        (B, 3, H, W).
     """
     height, width = picture.shape[-2:]
-    means = F.adaptive_avg_pool2d(noise[:, :2], cells) * math.sqrt(height * width / math.prod(cells))
+    means = F.adaptive_avg_pool2d(noise[:, :2], cells) * math.sqrt(math.prod(noise.shape[-2:]) / math.prod(cells))
     shift = REACH * F.interpolate(means, (height, width), mode="bicubic", align_corners=True)
     down, along = (torch.linspace(0, 1, side, device=picture.device) for side in (height, width))
     x = (along + shift[:, 0] * (4 * along * (1 - along)).sqrt()).clamp(0, 1)
@@ -167,7 +177,7 @@ def nearest_patches(queries: Tensor, keys: Tensor) -> Tensor:
         (B, Q), numbers of keys.
     """
     norms, alpha = keys.square().sum(1), SHARE * PICTURE_CHANNELS * PATCH**2
-    parts = queries.split(max(1, ENTRIES // (len(queries) * len(keys))), dim=1)
+    parts = torch.split(queries, max(1, ENTRIES // (len(queries) * len(keys))), dim=1)
 
     def distances(part: Tensor) -> Tensor:
         table = (part @ keys.T).mul_(-2).add_(norms)
@@ -194,8 +204,8 @@ def _count(size: torch.Size) -> int:
     return (size[-2] - PATCH + 1) * (size[-1] - PATCH + 1)
 
 
-def _weight(device: torch.device) -> Tensor:
+def _weight(centre: float, device: torch.device) -> Tensor:
     """(49,), Gaussian about the centre."""
     along = torch.arange(PATCH, device=device) - (PATCH - 1) / 2
-    bell = torch.exp(-(along**2) / (2 * CENTRE**2))
+    bell = torch.exp(-(along**2) / (2 * centre**2))
     return (bell[:, None] * bell[None]).flatten()

@@ -94,6 +94,11 @@ class Pyramid:
         return (self.z_star.shape[-2] - self.geometry.sizes[0][0]) // 2
 
     @property
+    def networks(self) -> tuple[Scale, ...]:
+        """The scales that have a generator; any others lie below them."""
+        return tuple(scale for scale in self.scales if isinstance(scale, Scale))
+
+    @property
     def device(self) -> torch.device:
         return self.z_star.device
 

@@ -139,7 +139,7 @@ class _Training:
         """Train scale ``n`` of a pyramid anew."""
         self.iterations = tuple(count if scale == n else 0 for scale, count in enumerate(self.iterations))
         self.clock = _Clock(self.geometry, self.settings, self.iterations)
-        self.z_star, self.reflect = pyramid.z_star, pyramid.scales[n].reflect
+        self.z_star, self.reflect = pyramid.z_star, pyramid.networks[n - self.patches].reflect
         self._tell_start()
         self._lay_patches()
         for below in range(self.patches, n):
@@ -159,7 +159,10 @@ class _Training:
         self.scales += patch_scales(self.finest, sizes)
         self.reconstruction = resize(self.finest, sizes[-1])
         if self.settings.pool_pixels:
-            below, route = Pyramid(self.geometry, tuple(self.scales), self.z_star), self.geometry.route()[: self.patches]
+            below, route = (
+                Pyramid(self.geometry, tuple(self.scales), self.z_star),
+                self.geometry.route()[: self.patches],
+            )
             self.samples = walk(below, route, Gaussian(self._seed("pool")), samples=range(LAYOUTS))
 
     def _tell_start(self) -> None:

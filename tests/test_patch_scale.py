@@ -1,0 +1,212 @@
+"""Scales that rebuild pictures from the training picture's patches, and pyramids with such scales."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as hs
+from torch import Tensor
+
+import singan_toolkit as st
+from singan_toolkit.imaging.tensors import to_tensor
+from singan_toolkit.pyramid import patch_scale
+from singan_toolkit.pyramid.geometry import Geometry
+from singan_toolkit.pyramid.patch_scale import PatchScale, displaced, nearest_patches, patch_scales
+from singan_toolkit.pyramid.resample import resize
+from singan_toolkit.pyramid.walk import Scale, reconstruct
+
+TASKS_OF_A_PICTURE = [
+    ("generate", dict(count=2)),
+    ("generate", dict(width=50, height=26)),
+    ("generate", dict(width=25, height=25)),
+    ("generate", dict(start_scale=1)),
+    ("retarget", dict(aspect="2:1")),
+    ("retarget", dict(aspect="1:2", source="noise")),
+    ("super-resolution", dict(factor=1.5)),
+]
+
+
+def normal(*shape: int, seed: int = 0) -> Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+
+
+def picture(height: int, width: int) -> Tensor:
+    return resize(normal(1, 3, height // 2, width // 2), (height, width)).clamp(-1, 1)
+
+
+class TestNearestPatches:
+    @pytest.mark.parametrize("entries", [1 << 22, 100])
+    def test_are_those_of_the_paper_s_formula(self, monkeypatch: pytest.MonkeyPatch, entries: int) -> None:
+        monkeypatch.setattr(patch_scale, "ENTRIES", entries)
+        queries, keys = normal(2, 23, 147), normal(31, 147, seed=1)
+        found = nearest_patches(queries, keys)
+        for one, numbers in zip(queries.numpy(), found.numpy(), strict=True):
+            distances = ((one[:, None] - keys.numpy()[None]) ** 2).mean(-1)
+            scores = distances / (0.005 + distances.min(axis=0, keepdims=True))
+            assert numbers.tolist() == scores.argmin(axis=1).tolist()
+
+    def test_every_key_is_its_own(self) -> None:
+        keys = normal(40, 20)
+        assert nearest_patches(keys[None], keys)[0].tolist() == list(range(40))
+
+
+class TestPatchScale:
+    def scales(self) -> list[PatchScale]:
+        return patch_scales(picture(44, 56), [(14, 18), (20, 26), (28, 36)])
+
+    def test_without_noise_gives_the_training_picture(self) -> None:
+        walked = torch.zeros(1, 3, 14, 18)
+        for scale in self.scales():
+            size = scale.picture.shape[-2], scale.picture.shape[-1]
+            walked = scale.apply(resize(walked, size), torch.zeros(1, 3, *size))
+            torch.testing.assert_close(walked, scale.picture, atol=1e-5, rtol=0)
+
+    def test_noise_gives_others_of_the_same_patches(self) -> None:
+        scale = self.scales()[0]
+        drawn = scale.apply(torch.zeros(4, 3, 14, 18), normal(4, 3, 14, 18))
+        assert (drawn - scale.picture).square().mean().sqrt() > 0.1
+        assert drawn.abs().max() <= scale.picture.abs().max() + 1e-5
+
+        def misfit(other: Tensor) -> float:
+            queries, keys = (torch.nn.functional.unfold(one, 7)[0].T for one in (other, scale.picture))
+            return float(torch.cdist(queries, keys).amin(1).mean())
+
+        assert misfit(drawn[:1]) < 0.5 * misfit(normal(1, 3, 14, 18) * scale.picture.std())
+
+    def test_a_batch_is_the_same_as_its_parts(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        scale = self.scales()[1]
+        given_, noise = picture(20, 26).expand(3, -1, -1, -1) + 0.5 * normal(3, 3, 20, 26), torch.zeros(3, 3, 20, 26)
+        whole = scale.apply(given_, noise)
+        monkeypatch.setattr(patch_scale, "ENTRIES", 5000)
+        parts = torch.cat([scale.apply(one, noise[:1]) for one in torch.split(given_, 1)])
+        torch.testing.assert_close(whole, parts, atol=1e-4, rtol=0)
+
+    def test_a_margin_of_the_noise_is_left_out(self) -> None:
+        scale, noise = self.scales()[0], normal(1, 3, 24, 28)
+        zeros = torch.zeros(1, 3, 14, 18)
+        assert torch.equal(scale.apply(zeros, noise), scale.apply(zeros, noise[..., 5:-5, 5:-5]))
+
+    @pytest.mark.parametrize("size", [(6, 30), (3, 3)])
+    def test_what_is_smaller_than_a_patch_stays(self, size: tuple[int, int]) -> None:
+        given_ = normal(1, 3, *size)
+        assert torch.equal(self.scales()[1].apply(given_, torch.zeros_like(given_)), given_)
+
+
+class TestDisplacement:
+    def test_no_noise_moves_nothing(self) -> None:
+        one = picture(20, 30)
+        torch.testing.assert_close(displaced(one, torch.zeros_like(one), (4, 4)), one, atol=1e-5, rtol=0)
+
+    @given(hs.integers(0, 1000), hs.floats(0.1, 20))
+    @settings(max_examples=30, deadline=None)
+    def test_every_pixel_is_a_mean_of_pixels(self, seed: int, strength: float) -> None:
+        one = picture(16, 22)
+        moved = displaced(one, strength * normal(2, 3, 16, 22, seed=seed), (4, 4))
+        assert moved.shape == (2, 3, 16, 22)
+        assert moved.amin() >= one.amin() - 1e-5
+        assert moved.amax() <= one.amax() + 1e-5
+
+    def test_places_at_a_side_move_along_it_only(self) -> None:
+        rows = torch.linspace(-1, 1, 20)[:, None].expand(1, 3, 20, 30)
+        moved = displaced(rows, normal(1, 3, 20, 30), (4, 4))
+        torch.testing.assert_close(moved[..., [0, -1], :], rows[..., [0, -1], :], atol=1e-5, rtol=0)
+        assert (moved - rows).abs().max() > 0.1
+
+
+class TestGeometry:
+    @given(hs.integers(12, 700), hs.integers(12, 700), hs.floats(1.1, 2.5), hs.integers(20, 120))
+    @settings(max_examples=200, deadline=None)
+    def test_grows_from_patches_to_the_picture(self, height: int, width: int, factor: float, patches_to: int) -> None:
+        try:
+            plain = Geometry.of_picture(height, width, 12, 500, factor)
+        except ValueError:
+            return
+        geometry = Geometry.of_picture(height, width, 12, 500, factor, patches_to)
+        assert geometry.finest == plain.finest
+        assert 1 <= geometry.patch_scales < len(geometry.sizes)
+        sides = [max(size) for size in geometry.sizes]
+        assert sides == sorted(sides)
+        assert min(geometry.sizes[0]) <= 12 + 1
+        if min(geometry.finest) * patches_to >= 24 * max(geometry.finest):
+            assert sides[geometry.patch_scales - 1] <= patches_to + 1
+
+    def test_networks_divide_the_rest_in_equal_ratios(self) -> None:
+        geometry = Geometry.of_picture(188, 250, 14, 250, 1.6, 60)
+        assert geometry.sizes[: geometry.patch_scales] == ((14, 19), (18, 24), (23, 30), (29, 38), (36, 48), (46, 60))
+        assert geometry.sizes[geometry.patch_scales :] == ((73, 97), (117, 156), (188, 250))
+        assert geometry.factor == pytest.approx((250 / 60) ** (1 / 3))
+
+
+class TestPyramid:
+    def test_has_patches_below_networks(self, patch_bundle: st.Bundle) -> None:
+        scales = patch_bundle.pyramid("cpu").scales
+        kinds = [isinstance(scale, PatchScale) for scale in scales]
+        assert kinds == sorted(kinds, reverse=True)
+        assert 0 < sum(kinds) == patch_bundle.manifest.patch_scales < len(scales)
+        assert all(isinstance(scale, Scale) and not scale.grey_noise for scale in scales[sum(kinds) :])
+
+    def test_is_the_same_from_its_file(self, patch_bundle: st.Bundle, tmp_path: Path) -> None:
+        patch_bundle.save(tmp_path / "a.sgb")
+        loaded = st.load(tmp_path / "a.sgb")
+        assert loaded.manifest.version == 3
+        assert loaded.manifest.scales == patch_bundle.manifest.scales
+        for one, other in zip(loaded.run("generate", count=2), patch_bundle.run("generate", count=2), strict=True):
+            np.testing.assert_array_equal(one, other)
+
+    def test_rebuilds_the_picture(self, patch_bundle: st.Bundle) -> None:
+        real = to_tensor(patch_bundle.picture)
+        low = resize(resize(real, patch_bundle.geometry.sizes[1]), patch_bundle.geometry.finest)
+        rebuilt = reconstruct(patch_bundle.pyramid("cpu"))
+        assert (rebuilt - real).square().mean() < 1.2 * (low - real).square().mean()
+
+    @pytest.mark.parametrize(("task", "options"), TASKS_OF_A_PICTURE)
+    def test_every_task_of_the_picture_runs(self, patch_bundle: st.Bundle, task: str, options: dict[str, Any]) -> None:
+        for result in patch_bundle.run(task, **options):
+            assert result.dtype == np.uint8
+            assert result.std() > 1
+
+    def test_an_animation_moves(self, patch_bundle: st.Bundle) -> None:
+        (clip,) = patch_bundle.run("animate", frames=6)
+        assert np.abs(np.diff(clip.astype(float), axis=0)).mean() > 0.1
+
+
+class TestVariety:
+    def far(self, bundle: st.Bundle, variety: float) -> float:
+        drawn = np.stack(bundle.run("generate", count=6, variety=variety)).astype(float)
+        return float(np.sqrt(((drawn - bundle.picture) ** 2).mean()))
+
+    @pytest.mark.parametrize("fixture", ["patch_bundle", "tiny_bundle"])
+    def test_of_zero_is_the_reconstruction(self, request: pytest.FixtureRequest, fixture: str) -> None:
+        bundle: st.Bundle = request.getfixturevalue(fixture)
+        one, other = bundle.run("generate", count=2, variety=0)
+        np.testing.assert_array_equal(one, other)
+        expected = reconstruct(bundle.pyramid("cpu"))
+        assert (to_tensor(one) - expected.clamp(-1, 1)).abs().max() < 0.01
+
+    @pytest.mark.parametrize("fixture", ["patch_bundle", "tiny_bundle"])
+    def test_goes_ever_further(self, request: pytest.FixtureRequest, fixture: str) -> None:
+        near, middle, far = (self.far(request.getfixturevalue(fixture), variety) for variety in (0, 0.2, 1))
+        assert near < middle < far
+
+    def test_is_continuous_where_networks_draw_the_layout(self, tiny_bundle: st.Bundle) -> None:
+        one, other = (self.far(tiny_bundle, variety) for variety in (0.3, 0.301))
+        assert one == pytest.approx(other, rel=0.02)
+
+    def test_several_show_the_same_sample(self, patch_bundle: st.Bundle) -> None:
+        output = st.run(patch_bundle, "generate", count=2, variety=[0, 0.5], seed=3)
+        assert [result.label for result in output.results] == [
+            *("0003 variety 0", "0003 variety 0.5"),
+            *("0004 variety 0", "0004 variety 0.5"),
+        ]
+        (alone,) = st.run(patch_bundle, "generate", seed=4).arrays
+        np.testing.assert_array_equal(output.arrays[3], alone)
+
+    def test_another_size_cannot_lead_to_a_picture_of_one_size(self, tiny_bundle: st.Bundle) -> None:
+        with pytest.raises(st.TaskError, match="own size only"):
+            tiny_bundle.run("generate", variety=0.2, width=60)
+        tiny_bundle.run("generate", variety=0.7, width=60)

@@ -231,7 +231,9 @@ class TestClip:
     def test_of_a_bundle_with_noise_over_its_sides_needs_no_note(
         self, tiny_bundle: Bundle, noise_padded_bundle: Bundle
     ) -> None:
-        settings = noise_padded_bundle.manifest.training.settings | dict(installed_plugins().task("animate").profile.settings)
+        settings = noise_padded_bundle.manifest.training.settings | dict(
+            installed_plugins().task("animate").profile.settings
+        )
         training = noise_padded_bundle.manifest.training.model_copy(update=dict(settings=settings))
         manifest = noise_padded_bundle.manifest.model_copy(update=dict(training=training))
         output = run(replace(noise_padded_bundle, manifest=manifest), "animate", frames=4)

@@ -312,7 +312,7 @@ def test_a_scale_trained_anew_on_the_same_pictures_is_the_scale(
         seen.append(tuple(picture.shape))
         return picture
 
-    again = retrain_scale(bundle, scale, same, "cpu")
+    again = retrain_scale(bundle, scale, same, device="cpu")
     assert seen
     assert {shape[1:] for shape in seen} == {(3, *bundle.geometry.sizes[scale])}
     assert max(shape[0] for shape in seen) > 1, "the samples are changed as well as the reconstruction"
@@ -325,7 +325,7 @@ def test_a_scale_trained_anew_on_the_same_pictures_is_the_scale(
 def test_a_scale_trained_anew_on_other_pictures_is_another(small: Train, pool_pixels: int) -> None:
     bundle = small(pool_pixels=pool_pixels)
     before = {name: values.copy() for name, values in bundle.tensors.items()}
-    other = retrain_scale(bundle, 2, lambda picture: -picture, "cpu")
+    other = retrain_scale(bundle, 2, lambda picture: -picture, device="cpu")
     changed = {name for name, values in bundle.tensors.items() if not np.array_equal(values, other.tensors[name])}
     assert changed == {name for name in before if name.startswith("scales.2.")}
     assert other.manifest.scales[2].noise_amplitude > bundle.manifest.scales[2].noise_amplitude

@@ -589,7 +589,7 @@ def test_a_scale_trained_anew_keeps_the_padding_of_its_pyramid(photo: Path, quic
     settings = bundle.manifest.training.settings | {"reflect": padding == "zeros"}
     training = bundle.manifest.training.model_copy(update={"settings": settings})
     misled = replace(bundle, manifest=bundle.manifest.model_copy(update={"training": training}))
-    again = retrain_scale(misled, len(bundle.manifest.scales) - 1, torch.clone, "cpu")
+    again = retrain_scale(misled, len(bundle.manifest.scales) - 1, torch.clone, device="cpu")
     assert again.manifest.architecture == bundle.manifest.architecture
     assert again.manifest.architecture.picture_padding == padding
     assert not same(again, bundle)

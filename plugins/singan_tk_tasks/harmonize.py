@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from singan_tk_tasks.disturbed import disturbed
 from singan_tk_tasks.injected import feather_option, finish_injection, plan_injection
-from singan_toolkit import Injection, Output, Plan, Task, TaskError, hookimpl
+from singan_toolkit import Injection, Output, Plan, Retraining, Task, TaskError, hookimpl
 
 if TYPE_CHECKING:
     import numpy as np
@@ -33,7 +35,7 @@ class Harmonize(Task):
     """
 
     name = "harmonize"
-    injection = Injection(default=0.6)
+    injection = Injection(default=0.75)
     options = (
         click.Option(["--paste"], type=_file, multiple=True, help="Cut-out: a picture with alpha, or with --mask."),
         click.Option(["--composite"], type=_file, help="Picture with the object already pasted; needs --mask."),
@@ -60,6 +62,12 @@ class Harmonize(Task):
         click.Option(
             ["--flip"], type=click.Choice(["horizontal", "vertical", "both"]), multiple=True, help="Mirror it."
         ),
+        click.Option(
+            ["--adapt"],
+            is_flag=True,
+            help="Train the scales from the injection scale on anew, to give what does not belong the picture's "
+            "palette and stroke: slower the first time, kept beside the bundle.",
+        ),
         feather_option,
     )
 
@@ -70,7 +78,7 @@ class Harmonize(Task):
                 "give either --paste with a cut-out, or --composite with a picture that has the object on it"
             )
         composite, mask, notes = _composite(options) if options["composite"] else _pasted(bundle, options)
-        return plan_injection(
+        plan = plan_injection(
             bundle,
             composite,
             mask,
@@ -80,6 +88,10 @@ class Harmonize(Task):
             feather=options["feather"],
             notes=notes,
         )
+        if not options["adapt"]:
+            return plan
+        first = max(scale, bundle.geometry.patch_scales)
+        return replace(plan, retraining=Retraining(first, disturbed, "adapted", restores=True))
 
     def finish(self, walked: Tensor, plan: Plan) -> Output:
         """Lay the harmonized objects back into the composite at its full resolution."""

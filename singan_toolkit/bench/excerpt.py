@@ -84,7 +84,7 @@ def train_until(
             raise _Enough
 
     with suppress(_Enough):
-        retrain_pyramid(pyramid, real, settings, scale, lambda picture: picture, seed, observe)
+        retrain_pyramid(pyramid, real, settings, scale, lambda picture: picture, seed=seed, observer=observe)
 
 
 class _Enough(Exception):

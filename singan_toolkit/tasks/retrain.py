@@ -11,7 +11,7 @@ from singan_toolkit.training.train import retrain_scale
 
 
 def retrained(bundle: Bundle, retraining: Retraining, device: str = "auto", observer: Observer = ignore) -> Bundle:
-    """The bundle with one scale trained anew; taken from beside the bundle's file where it was done before.
+    """The bundle with scales trained anew; taken from beside the bundle's file where it was done before.
 
     Args:
         bundle: What was trained. One that has no file is trained anew each time.
@@ -24,7 +24,7 @@ def retrained(bundle: Bundle, retraining: Retraining, device: str = "auto", obse
         OSError: It cannot be kept beside the bundle.
     """
     if bundle.path is None:
-        return retrain_scale(bundle, retraining.scale, retraining.change, device, observer)
+        return retrain_scale(bundle, retraining.scale, retraining.change, retraining.restores, device, observer)
     path = bundle.path.with_suffix(f".{retraining.name}-{retraining.scale}.sgb")
     if path.exists():
         kept = Bundle.load(path)
@@ -35,6 +35,6 @@ def retrained(bundle: Bundle, retraining: Retraining, device: str = "auto", obse
         return kept
     if not os.access(path.parent, os.W_OK):
         raise OSError(f"cannot keep {path.name} beside {bundle.path}: the folder cannot be written to")
-    new = retrain_scale(bundle, retraining.scale, retraining.change, device, observer)
+    new = retrain_scale(bundle, retraining.scale, retraining.change, retraining.restores, device, observer)
     new.save(path)
     return new

@@ -66,20 +66,23 @@ class Profile:
 
 @dataclass(frozen=True)
 class Retraining:
-    """One scale of the bundle, trained anew on changed pictures; the other scales stay.
+    """A scale of the bundle, or all from it on, trained anew on changed pictures; the scales below stay.
 
-    The bundle with the new scale is kept beside the bundle's file, so that it is trained once.
+    The bundle with what is new is kept beside the bundle's file, so that it is trained once.
 
     Attributes:
-        scale: Which.
+        scale: Which, one that has a network.
         change: From what enters the scale while it is trained, (B, 3, H, W) in about -1..1, to what enters it instead.
         name: What is done, for the kept file's name: ``art.sgb`` is kept as ``art.NAME-SCALE.sgb``. Two changes that
             differ need names that differ.
+        restores: False trains the one scale on changed samples of the scales below. True trains all scales from it on,
+            on changed copies of the training picture, which are to come out as the picture.
     """
 
     scale: int
     change: Callable[[Tensor], Tensor]
     name: str
+    restores: bool = False
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,7 @@ class ScaleData:
         noise_amplitude: sigma_n.
         coarsest: Scale 0: its noise is one channel repeated three times.
         reflect: The generator's input is continued by reflection over the sides; otherwise with zeros.
+        restores: The samples are changed copies of the real picture, and are to come out as it.
     """
 
     real: Tensor
@@ -38,6 +39,7 @@ class ScaleData:
     noise_amplitude: float
     coarsest: bool
     reflect: bool = False
+    restores: bool = False
 
 
 @dataclass(frozen=True)

@@ -81,28 +81,31 @@ def retrain_pyramid(
     settings: Settings,
     scale: int,
     change: Callable[[Tensor], Tensor],
+    restores: bool = False,
     seed: int = 0,
     observer: Observer = ignore,
 ) -> Pyramid:
-    """Train one scale of a pyramid anew, with pictures from the scales below that are changed before they enter it.
+    """Train one scale of a pyramid anew, or all from it on, with pictures that are changed before they enter it.
 
     Args:
         pyramid: A trained pyramid; left as it is. It is trained on its device.
         real: (1, 3, H, W) in -1..1, of the size of the finest scale: the training picture.
         settings: How to train.
-        scale: Which scale; not 0.
+        scale: Which scale; not 0, and one that has a network.
         change: From (B, 3, H, W) in about -1..1 to the same.
+        restores: False changes samples of the scales below, for one scale. True changes copies of the training picture,
+            for that scale and those above it, and asks of each that they come out as the picture.
         seed: The same seed gives the same pyramid on the same machine with the same versions.
         observer: Told what happens.
 
     Returns:
-        A pyramid with the new scale, on the CPU.
+        A pyramid with what is new, on the CPU.
 
     Raises:
         TrainingError: The scale diverged even with ever smaller steps.
     """
-    return _Training(real.to(pyramid.device), pyramid.geometry, settings, seed, observer).run_one(
-        pyramid, scale, change
+    return _Training(real.to(pyramid.device), pyramid.geometry, settings, seed, observer).run_again(
+        pyramid, scale, change, restores
     )
 
 
@@ -119,7 +122,7 @@ class _Training:
         )
         self.clock = _Clock(geometry, settings, self.iterations)
         self.scales: list[Scale | PatchScale] = []
-        self.reflect = settings.reflect
+        self.reflect, self.restores = settings.reflect, False
         self.margin = MARGIN if settings.noise_padding == "noise" else 0
         z_star = torch.randn((1, 1, *self._noise_size(0)), generator=torch.Generator().manual_seed(self._seed("z*")))
         # Without noise the patches are those of the training picture, in their places.
@@ -135,9 +138,10 @@ class _Training:
             previous = self._one(n, self._data(n), previous)
         return Pyramid(self.geometry, tuple(self.scales), self.z_star).to("cpu")
 
-    def run_one(self, pyramid: Pyramid, n: int, change: Callable[[Tensor], Tensor]) -> Pyramid:
-        """Train scale ``n`` of a pyramid anew."""
-        self.iterations = tuple(count if scale == n else 0 for scale, count in enumerate(self.iterations))
+    def run_again(self, pyramid: Pyramid, n: int, change: Callable[[Tensor], Tensor], restores: bool) -> Pyramid:
+        """Train scale ``n`` of a pyramid anew, or all from it on."""
+        last = len(self.iterations) - 1 if restores else n
+        self.iterations = tuple(count if n <= scale <= last else 0 for scale, count in enumerate(self.iterations))
         self.clock = _Clock(self.geometry, self.settings, self.iterations)
         self.z_star, self.reflect = pyramid.z_star, pyramid.networks[n - self.patches].reflect
         self._tell_start()
@@ -146,8 +150,12 @@ class _Training:
             data = self._data(below)
             self.scales.append(pyramid.scales[below])
             self._advance(below, data)
-        self._one(n, self._data(n, change), previous=None)
-        scales = (*self.scales, *pyramid.scales[n + 1 :])
+        if restores:
+            self.samples, self.restores = self.reconstruction.expand(LAYOUTS, -1, -1, -1), True
+        previous = self._one(n, self._data(n, change), previous=None)
+        for above in range(n + 1, last + 1):
+            previous = self._one(above, self._data(above), previous)
+        scales = (*self.scales, *pyramid.scales[last + 1 :])
         return Pyramid(self.geometry, scales, self.z_star).to("cpu")
 
     @torch.no_grad()
@@ -185,13 +193,22 @@ class _Training:
         if n == 0:
             noise = self.z_star.expand(1, PICTURE_CHANNELS, -1, -1)
             return ScaleData(real, zeros, None, zeros, noise, noise_amplitude=1.0, coarsest=True)
-        base = change(resize(self.reconstruction, size))
+        base = resize(self.reconstruction, size)
+        base = base if self.restores else change(base)
         # Section 2.2: sigma_n is proportional to the RMSE between the upsampled reconstruction and the real scale.
         amplitude = self.settings.noise_amplitude * _rmse(base, real)
         pool = change(resize(self.samples, size))
         silence = torch.zeros((1, PICTURE_CHANNELS, *self._noise_size(n)), device=self.device)
         return ScaleData(
-            real, pool, self._fresh(n, change), base, silence, amplitude, coarsest=False, reflect=self.reflect
+            real,
+            pool,
+            None if self.restores else self._fresh(n, change),
+            base,
+            silence,
+            amplitude,
+            coarsest=False,
+            reflect=self.reflect,
+            restores=self.restores,
         )
 
     def _noise_size(self, n: int) -> Size:
@@ -268,7 +285,7 @@ class _Training:
         """Take the reconstruction and the pool of samples through the scale that was just trained."""
         scale, (height, width) = self.scales[n], self.geometry.sizes[n]
         self.reconstruction = scale.apply(data.reconstruction_base, data.reconstruction_noise)
-        if n == len(self.geometry.sizes) - 1 or not self.settings.pool_pixels:
+        if n == len(self.geometry.sizes) - 1 or not (self.settings.pool_pixels or self.restores):
             return
         following = self.geometry.sizes[n + 1]
         wanted = max(8, min(256, self.settings.pool_pixels // (following[0] * following[1])))

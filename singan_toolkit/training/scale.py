@@ -174,6 +174,8 @@ class ScaleTraining:
         rebuilt = reconstruction_loss(reconstruction, batch.real)
         self.losses["generator"].copy_(adversarial.detach())
         self.losses["reconstruction"].copy_(rebuilt.detach())
+        if self.data.restores:
+            rebuilt = rebuilt + reconstruction_loss(fake, batch.real)
         return adversarial + self.settings.reconstruction * rebuilt
 
     def _step(self, network: nn.Module, loss: Tensor) -> None:

@@ -78,15 +78,22 @@ def train_bundle(
 
 
 def retrain_scale(
-    bundle: Bundle, scale: int, change: Callable[[Tensor], Tensor], device: str = "auto", observer: Observer = ignore
+    bundle: Bundle,
+    scale: int,
+    change: Callable[[Tensor], Tensor],
+    restores: bool = False,
+    device: str = "auto",
+    observer: Observer = ignore,
 ) -> Bundle:
-    """A bundle with one scale trained anew, with the bundle's own settings and seed, on changed pictures.
+    """A bundle with scales trained anew, with the bundle's own settings and seed, on changed pictures.
 
     Args:
         bundle: What was trained.
-        scale: Which scale; not 0, which no picture enters.
+        scale: Which scale; not 0, which no picture enters, and one that has a network.
         change: From the pictures that come from the scales below, (B, 3, H, W) in about -1..1, to those that the scale
             is trained to start from.
+        restores: Whether all scales from that one on are trained, on changed copies of the training picture, to give
+            the picture itself.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
         observer: Told what happens.
 
@@ -98,9 +105,13 @@ def retrain_scale(
     pyramid = retrain_pyramid(
         bundle.pyramid(device),
         to_tensor(bundle.picture),
-        Settings.model_validate(record.settings),
+        # Settings that later versions gave up had no part in what is trained anew.
+        Settings.model_validate(
+            {name: record.settings[name] for name in Settings.model_fields if name in record.settings}
+        ),
         scale,
         change,
+        restores,
         record.seed,
         observer,
     )

@@ -38,7 +38,7 @@ class Inpaint(Task):
     """
 
     name = "inpaint"
-    injection = Injection(default=0.3)
+    injection = Injection(default=2)
     options = (
         click.Option(["--mask"], type=_file, required=True, help="White where to fill; of the picture's size."),
         click.Option(["--picture"], type=_file, help="What to fill, at any size.  [default: the training picture]"),

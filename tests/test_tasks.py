@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -536,7 +537,7 @@ class TestChoose:
     @pytest.mark.parametrize("order", [1, -1])
     def test_like_the_training_picture_and_like_what_was_given(self, order: int) -> None:
         candidates, real = self.candidates()
-        chosen, why = choose(candidates[::order], real)
+        chosen, why = choose(candidates[::order], real, default=1)
         assert chosen.scale == 2
         assert why.startswith("chose scale 2,")
 
@@ -545,7 +546,21 @@ class TestChoose:
         focus[16:32, 4:14] = True
         candidates, real = self.candidates(focus)
         candidates[1].walked[..., 26:] = -1
-        assert choose(candidates, real)[0].scale == 2
+        assert choose(candidates, real, default=1)[0].scale == 2
+
+    @pytest.mark.parametrize("default", [1, 2, 3])
+    @pytest.mark.parametrize("focused", [True, False])
+    def test_where_no_scale_gains_anything_it_is_the_default_and_says_so(self, default: int, focused: bool) -> None:
+        candidates, real = self.candidates(torch.ones(48, 48, dtype=torch.bool) if focused else None)
+        noise = torch.randn(candidates[0].walked.shape, generator=torch.Generator().manual_seed(0))
+        worse = [
+            Candidate(n, replace(candidates[0].plan, given=to_tensor(real)), to_tensor(real) + 0.2 * n * noise)
+            for n in (1, 2, 3)
+        ]
+        chosen, why = choose(worse, real, default)
+        assert chosen.scale == default
+        assert why.startswith(f"chose scale {default}, the default")
+        assert "no scale" in why
 
 
 class TestWrongCombinations:

@@ -52,22 +52,25 @@ class Candidate:
     walked: Tensor
 
 
-def choose(candidates: Sequence[Candidate], training_picture: np.ndarray) -> tuple[Candidate, str]:
+def choose(candidates: Sequence[Candidate], training_picture: np.ndarray, default: int) -> tuple[Candidate, str]:
     """The best candidate, and a sentence that says why.
 
     Args:
         candidates: One a scale, all with the same ``plan.given`` and ``plan.focus``.
         training_picture: (H, W, 3), uint8.
+        default: The task's default scale, for where no scale gains anything.
     """
     real = to_tensor(training_picture)
     worth = (_worth_of_whole if candidates[0].plan.focus is None else _worth_in_focus)(candidates, real)
     best = max(range(len(candidates)), key=worth.__getitem__)
+    gains = worth[best] > 0
+    chosen = candidates[best] if gains else next(one for one in candidates if one.scale == default)
     values = ", ".join(f"{one.scale}: {value:.2f}" for one, value in zip(candidates, worth, strict=True))
-    why = (
-        f"chose scale {candidates[best].scale}, which gains most likeness to the training picture "
-        f"for what it changes in what was given ({values})"
-    )
-    return candidates[best], why
+    if gains:
+        why = "which gains most likeness to the training picture for what it changes in what was given"
+    else:
+        why = "the default: no scale was seen to make what was given more like the training picture"
+    return chosen, f"chose scale {chosen.scale}, {why} ({values})"
 
 
 def _worth_in_focus(candidates: Sequence[Candidate], real: Tensor) -> list[float]:

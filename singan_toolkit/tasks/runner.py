@@ -121,7 +121,7 @@ class _Run:
             results = [replace(output.results[0], label=f"scale {n}") for n, output in outputs]
             return Output(results, outputs[0][1].notes)
         if scale == "auto":
-            return self._auto(admitted)
+            return self._auto(admitted, injection.scale(scales))
         if not isinstance(scale, int) or scale not in admitted:
             raise TaskError(
                 f"scale {scale!r} is not one of {self.task.name}'s in this bundle: "
@@ -129,14 +129,14 @@ class _Run:
             )
         return self._finish(self._plan(scale))
 
-    def _auto(self, admitted: range) -> Output:
+    def _auto(self, admitted: range, default: int) -> Output:
         plans = {n: self._plan(n) for n in admitted}
         if any(plan.given is None for plan in plans.values()):
             raise TaskError(f"{self.task.name} cannot choose its scale: give --scale a number, or all to see each")
         from singan_toolkit.tasks.choose import Candidate, choose  # slow to import
 
         candidates = [Candidate(n, plan, self._walk(plan)) for n, plan in plans.items()]
-        chosen, why = choose(candidates, self.bundle.picture)
+        chosen, why = choose(candidates, self.bundle.picture, default)
         output = self._finish(chosen.plan, chosen.walked)
         return replace(output, notes=[*output.notes, why])
 

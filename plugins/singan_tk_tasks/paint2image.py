@@ -27,7 +27,7 @@ class PaintToImage(Task):
     """
 
     name = "paint2image"
-    injection = Injection(default=2)
+    injection = Injection(default=3)
     options = (
         click.Option(["--paint"], type=_file, required=True, help="The painting."),
         click.Option(

@@ -55,6 +55,7 @@ def tiny_settings() -> dict[str, Any]:
         generator_steps=1,
         crop=24,
         batch=2,
+        noise_amplitude=0.1,
         precision="float32",
     )
 

@@ -403,7 +403,7 @@ class TestRun:
 class TestHarmonize:
     @pytest.fixture
     def harmonize(self, tk: Call, tiny_bundle_path: Path) -> Call:
-        return lambda *arguments: tk("run", "harmonize", "-b", tiny_bundle_path, *arguments)
+        return lambda *arguments: tk("run", "harmonize", "-b", tiny_bundle_path, "--as-trained", *arguments)
 
     @pytest.fixture
     def composite(self, tmp_path: Path) -> tuple[Path, Path]:

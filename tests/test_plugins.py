@@ -263,7 +263,7 @@ class TestHooks:
         pixels[2:8, 2:8] = 255
         write_picture(Picture(pixels), tmp_path / "cutout.png")
         with registered(Watching()):
-            run(tiny_bundle, "harmonize", paste=tmp_path / "cutout.png", scale="all")
+            run(tiny_bundle, "harmonize", adapt=False, paste=tmp_path / "cutout.png", scale="all")
         assert scales == list(range(1, len(tiny_bundle.geometry.sizes)))
 
     def test_a_plugin_s_wrapper_takes_part(self, point: MakePoint) -> None:

@@ -380,7 +380,7 @@ class TestHarmonize:
     ) -> None:
         picture, mask, far = composite(tmp_path, height, width, channels, dtype)
         given = read_picture(picture).pixels
-        (changed,) = pixels_of(run(tiny_bundle, "harmonize", composite=picture, mask=mask))
+        (changed,) = pixels_of(run(tiny_bundle, "harmonize", adapt=False, composite=picture, mask=mask))
         assert changed.dtype == dtype
         assert changed.shape == given.shape
         np.testing.assert_array_equal(changed[far], given[far])
@@ -390,7 +390,7 @@ class TestHarmonize:
         assert (changed[inside] != given[inside]).any(axis=-1).mean() > 0.5
 
     def test_paste_on_the_training_picture(self, tiny_bundle: Bundle, cutout: Path) -> None:
-        (changed,) = pixels_of(run(tiny_bundle, "harmonize", paste=cutout, at="4,6"))
+        (changed,) = pixels_of(run(tiny_bundle, "harmonize", adapt=False, paste=cutout, at="4,6"))
         assert changed.shape == tiny_bundle.picture.shape
         far = np.ones(changed.shape[:2], bool)
         far[6 - 3 : 18 + 3, 4 - 3 : 12 + 3] = False
@@ -402,7 +402,16 @@ class TestHarmonize:
         path = tmp_path / "background.tif"
         pixels = np.random.default_rng(0).integers(0, 65535, (60, 80, 4), np.uint16)
         write_picture(Picture(pixels), path)
-        output = run(tiny_bundle, "harmonize", paste=cutout, background=path, at="top-right", size="10x20", feather=1)
+        output = run(
+            tiny_bundle,
+            "harmonize",
+            adapt=False,
+            paste=cutout,
+            background=path,
+            at="top-right",
+            size="10x20",
+            feather=1,
+        )
         (changed,) = pixels_of(output)
         assert changed.dtype == np.uint16
         np.testing.assert_array_equal(changed[23:], pixels[23:])
@@ -412,14 +421,17 @@ class TestHarmonize:
     def test_paste_with_a_mask(self, tiny_bundle: Bundle, tmp_path: Path) -> None:
         picture, mask, _ = composite(tmp_path, 20, 24, 3, np.uint8)
         with pytest.raises(PictureError, match="no transparency"):
-            run(tiny_bundle, "harmonize", paste=picture)
-        (changed,) = pixels_of(run(tiny_bundle, "harmonize", paste=picture, mask=mask, at="top-left"))
+            run(tiny_bundle, "harmonize", adapt=False, paste=picture)
+        (changed,) = pixels_of(run(tiny_bundle, "harmonize", adapt=False, paste=picture, mask=mask, at="top-left"))
         assert difference(changed[:8, :10], tiny_bundle.picture[:8, :10]).mean() > 10
         np.testing.assert_array_equal(changed[12:], tiny_bundle.picture[12:])
 
     def test_feather_widens_the_edge(self, tiny_bundle: Bundle, cutout: Path) -> None:
         counts = [
-            (pixels_of(run(tiny_bundle, "harmonize", paste=cutout, feather=feather))[0] != tiny_bundle.picture).sum()
+            (
+                pixels_of(run(tiny_bundle, "harmonize", adapt=False, paste=cutout, feather=feather))[0]
+                != tiny_bundle.picture
+            ).sum()
             for feather in (0, 3, 9)
         ]
         assert counts == sorted(set(counts))
@@ -428,7 +440,7 @@ class TestHarmonize:
         pixels = np.full((50, 60, 4), 255, np.uint8)
         pixels[:, :30] = 0
         write_picture(Picture(pixels), tmp_path / "large.png")
-        output = run(tiny_bundle, "harmonize", paste=tmp_path / "large.png")
+        output = run(tiny_bundle, "harmonize", adapt=False, paste=tmp_path / "large.png")
         assert ["large.png" in note for note in output.notes] == [True]
 
     def test_detail_survives_only_above_its_scale(self, tiny_bundle: Bundle, tmp_path: Path) -> None:
@@ -438,13 +450,16 @@ class TestHarmonize:
         write_picture(Picture(pixels), tmp_path / "stripes.png")
         contrasts = [
             one[12:24, 14:26].astype(float).std(axis=1).mean()
-            for one in pixels_of(run(tiny_bundle, "harmonize", paste=tmp_path / "stripes.png", at="12,10", scale="all"))
+            for one in pixels_of(
+                run(tiny_bundle, "harmonize", adapt=False, paste=tmp_path / "stripes.png", at="12,10", scale="all")
+            )
         ]
         assert contrasts[0] < 0.5 * contrasts[-1]
 
     def test_seed(self, tiny_bundle: Bundle, cutout: Path) -> None:
         first, again, other = (
-            pixels_of(run(tiny_bundle, "harmonize", paste=cutout, scale=1, seed=seed))[0] for seed in (1, 1, 2)
+            pixels_of(run(tiny_bundle, "harmonize", adapt=False, paste=cutout, scale=1, seed=seed))[0]
+            for seed in (1, 1, 2)
         )
         np.testing.assert_array_equal(first, again)
         assert (first != other).any()
@@ -454,7 +469,9 @@ class TestHarmonize:
         pixels[2:10, 2:10] = 250, 250, 250, 100
         write_picture(Picture(pixels), tmp_path / "faint.png")
         pasted, other = (
-            pixels_of(run(tiny_bundle, "harmonize", paste=tmp_path / "faint.png", at="10,10", scale=scale))[0]
+            pixels_of(
+                run(tiny_bundle, "harmonize", adapt=False, paste=tmp_path / "faint.png", at="10,10", scale=scale)
+            )[0]
             for scale in (1, len(tiny_bundle.geometry.sizes) - 1)
         )
         far = np.ones(pasted.shape[:2], bool)
@@ -467,32 +484,34 @@ class TestScale:
     def test_default(self, tiny_bundle: Bundle, cutout: Path) -> None:
         injection = installed_plugins().tasks["harmonize"].injection
         assert injection is not None
-        default = pixels_of(run(tiny_bundle, "harmonize", paste=cutout))
+        default = pixels_of(run(tiny_bundle, "harmonize", adapt=False, paste=cutout))
         at = injection.scale(len(tiny_bundle.geometry.sizes))
-        np.testing.assert_array_equal(default, pixels_of(run(tiny_bundle, "harmonize", paste=cutout, scale=at)))
-        assert (default[0] != pixels_of(run(tiny_bundle, "harmonize", paste=cutout, scale=1))[0]).any()
+        np.testing.assert_array_equal(
+            default, pixels_of(run(tiny_bundle, "harmonize", adapt=False, paste=cutout, scale=at))
+        )
+        assert (default[0] != pixels_of(run(tiny_bundle, "harmonize", adapt=False, paste=cutout, scale=1))[0]).any()
 
     def test_all(self, tiny_bundle: Bundle, cutout: Path) -> None:
         top = len(tiny_bundle.geometry.sizes) - 1
-        output = run(tiny_bundle, "harmonize", paste=cutout, scale="all", seed=2)
+        output = run(tiny_bundle, "harmonize", adapt=False, paste=cutout, scale="all", seed=2)
         assert [result.label for result in output.results] == [f"scale {n}" for n in range(1, top + 1)]
         for n, one in enumerate(pixels_of(output), 1):
             np.testing.assert_array_equal(
-                [one], pixels_of(run(tiny_bundle, "harmonize", paste=cutout, scale=n, seed=2))
+                [one], pixels_of(run(tiny_bundle, "harmonize", adapt=False, paste=cutout, scale=n, seed=2))
             )
 
     def test_auto_says_which(self, tiny_bundle: Bundle, cutout: Path) -> None:
-        output = run(tiny_bundle, "harmonize", paste=cutout, scale="auto", seed=2)
+        output = run(tiny_bundle, "harmonize", adapt=False, paste=cutout, scale="auto", seed=2)
         (chosen,) = re.findall(r"chose scale (\d+)", " ".join(output.notes))
         assert 1 <= int(chosen) < len(tiny_bundle.geometry.sizes)
-        same = pixels_of(run(tiny_bundle, "harmonize", paste=cutout, scale=int(chosen), seed=2))
+        same = pixels_of(run(tiny_bundle, "harmonize", adapt=False, paste=cutout, scale=int(chosen), seed=2))
         np.testing.assert_array_equal(pixels_of(output), same)
 
     def test_auto_keeps_the_other_notes(self, tiny_bundle: Bundle, tmp_path: Path) -> None:
         pixels = np.full((50, 60, 4), 255, np.uint8)
         pixels[:, :30] = 0
         write_picture(Picture(pixels), tmp_path / "large.png")
-        notes = run(tiny_bundle, "harmonize", paste=tmp_path / "large.png", scale="auto").notes
+        notes = run(tiny_bundle, "harmonize", adapt=False, paste=tmp_path / "large.png", scale="auto").notes
         assert len(notes) == 2
 
     def test_auto_with_an_object_smaller_than_a_pixel_of_the_pyramid(self, tiny_bundle: Bundle, tmp_path: Path) -> None:
@@ -502,7 +521,7 @@ class TestScale:
         write_picture(Picture(pixels), tmp_path / "composite.png")
         write_picture(Picture(mask), tmp_path / "mask.png")
         picture, mask_picture = tmp_path / "composite.png", tmp_path / "mask.png"
-        notes = run(tiny_bundle, "harmonize", scale="auto", composite=picture, mask=mask_picture).notes
+        notes = run(tiny_bundle, "harmonize", adapt=False, scale="auto", composite=picture, mask=mask_picture).notes
         assert re.search(r"scale \d", " ".join(notes))
         assert "nan" not in " ".join(notes)
 
@@ -510,7 +529,7 @@ class TestScale:
     def test_out_of_range(self, tiny_bundle: Bundle, cutout: Path, scale: Any) -> None:
         top = len(tiny_bundle.geometry.sizes) - 1
         with pytest.raises(TaskError, match=f"give 1 to {top}, auto or all"):
-            run(tiny_bundle, "harmonize", paste=cutout, scale=scale)
+            run(tiny_bundle, "harmonize", adapt=False, paste=cutout, scale=scale)
 
 
 class TestChoose:
@@ -584,25 +603,25 @@ class TestWrongCombinations:
             paste=cutout, composite=picture, mask=mask, background=picture, size="50%", at="1,1"
         )
         with pytest.raises(TaskError):
-            run(tiny_bundle, "harmonize", **{name: all_options[name] for name in names})
+            run(tiny_bundle, "harmonize", adapt=False, **{name: all_options[name] for name in names})
 
     @pytest.mark.parametrize("wrong", [{"at": "nowhere"}, {"size": "huge"}, {"size": "0x7"}, {"feather": -1}])
     def test_wrong_values(self, tiny_bundle: Bundle, cutout: Path, wrong: dict[str, Any]) -> None:
         with pytest.raises(TaskError, match=str(next(iter(wrong.values())))):
-            run(tiny_bundle, "harmonize", paste=cutout, **wrong)
+            run(tiny_bundle, "harmonize", adapt=False, paste=cutout, **wrong)
 
     @pytest.mark.parametrize("role", ["paste", "background", "mask"])
     def test_unreadable_picture(self, tiny_bundle: Bundle, cutout: Path, tmp_path: Path, role: str) -> None:
         (tmp_path / "broken.png").write_text("no picture")
         options: dict[str, Any] = {"paste": cutout, role: tmp_path / "broken.png"}
         with pytest.raises(PictureError, match=r"broken\.png"):
-            run(tiny_bundle, "harmonize", **options)
+            run(tiny_bundle, "harmonize", adapt=False, **options)
 
     def test_mask_of_another_size(self, tiny_bundle: Bundle, tmp_path: Path) -> None:
         _, mask, _ = composite(tmp_path, 32, 40, 3, np.uint8)
         write_picture(Picture(np.zeros((20, 21, 3), np.uint8)), tmp_path / "other.png")
         with pytest.raises(PictureError, match=r"mask\.png is 40x32 .* 21x20"):
-            run(tiny_bundle, "harmonize", composite=tmp_path / "other.png", mask=mask)
+            run(tiny_bundle, "harmonize", adapt=False, composite=tmp_path / "other.png", mask=mask)
 
 
 class TestTrain:

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from torch import Tensor
 
-TINT = 0.35
+TINT = 0.6
 """Deviation of how much each colour channel takes of each."""
-SHIFT = 0.25
+SHIFT = 0.5
 """Deviation of what is added to a channel, in the picture's -1..1."""
 CONTRAST = 0.4
 """Deviation of the contrast's logarithm."""

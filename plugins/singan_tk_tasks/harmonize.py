@@ -35,7 +35,7 @@ class Harmonize(Task):
     """
 
     name = "harmonize"
-    injection = Injection(default=0.75)
+    injection = Injection(default=0.85)
     options = (
         click.Option(["--paste"], type=_file, multiple=True, help="Cut-out: a picture with alpha, or with --mask."),
         click.Option(["--composite"], type=_file, help="Picture with the object already pasted; needs --mask."),
@@ -63,10 +63,11 @@ class Harmonize(Task):
             ["--flip"], type=click.Choice(["horizontal", "vertical", "both"]), multiple=True, help="Mirror it."
         ),
         click.Option(
-            ["--adapt"],
-            is_flag=True,
-            help="Train the scales from the injection scale on anew, to give what does not belong the picture's "
-            "palette and stroke: slower the first time, kept beside the bundle.",
+            ["--adapt/--as-trained"],
+            default=True,
+            show_default=True,
+            help="Train the networks anew to give what does not belong the picture's palette and stroke: a minute or "
+            "two the first time, kept beside the bundle. Or take them as they are.",
         ),
         feather_option,
     )
@@ -90,7 +91,7 @@ class Harmonize(Task):
         )
         if not options["adapt"]:
             return plan
-        first = max(scale, bundle.geometry.patch_scales)
+        first = max(1, bundle.geometry.patch_scales)
         return replace(plan, retraining=Retraining(first, disturbed, "adapted", restores=True))
 
     def finish(self, walked: Tensor, plan: Plan) -> Output:

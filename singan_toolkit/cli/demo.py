@@ -51,7 +51,7 @@ def demo(console: Console, output: Path, device: str) -> None:
     for number, pixels in enumerate(bundle.run("generate", count=SAMPLES, device=device)):
         written[f"sample {number:04d}"] = Picture(pixels)
     write_picture(planet(), output / "planet.png")
-    (pasted,) = bundle.run("harmonize", paste=output / "planet.png", at="60%,30%", device=device)
+    (pasted,) = bundle.run("harmonize", paste=output / "planet.png", at="60%,30%", adapt=False, device=device)
     written["harmonized"] = Picture(pasted)
 
     for name, picture in written.items():

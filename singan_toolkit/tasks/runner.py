@@ -105,6 +105,7 @@ class _Run:
         self.hook, self.task, self.bundle, self.device = plugins.manager.hook, task, bundle, device
         self.seed, self.observer, self.options = seed, observer, options
         self.pyramid = bundle.pyramid(device).hastened()
+        self.trained_anew: dict[tuple[str, int], Pyramid] = {}
 
     def at(self, scale: int | str | None) -> Output:
         scales = len(self.bundle.geometry.sizes)
@@ -163,7 +164,11 @@ class _Run:
     def _retrained(self, retraining: Retraining) -> Pyramid:
         from singan_toolkit.tasks.retrain import retrained  # which imports all of training
 
-        return retrained(self.bundle, retraining, self.device, self.observer).pyramid(self.device).hastened()
+        key = retraining.name, retraining.scale
+        if key not in self.trained_anew:
+            new = retrained(self.bundle, retraining, self.device, self.observer)
+            self.trained_anew[key] = new.pyramid(self.device).hastened()
+        return self.trained_anew[key]
 
     def _finish(self, plan: Plan, walked: Tensor | None = None) -> Output:
         output: Output = self.hook.singan_finish(

@@ -197,7 +197,12 @@ class _Training:
         base = base if self.restores else change(base)
         # Section 2.2: sigma_n is proportional to the RMSE between the upsampled reconstruction and the real scale.
         amplitude = self.settings.noise_amplitude * _rmse(base, real)
-        pool = change(resize(self.samples, size))
+        pool = resize(self.samples, size)
+        if self.restores:  # half have been restored by the scale below, half are to be restored here
+            copies = change(base.expand(len(pool), -1, -1, -1))
+            pool = torch.cat([pool[::2], copies[::2]]) if self.iterations[n - 1] else copies
+        else:
+            pool = change(pool)
         silence = torch.zeros((1, PICTURE_CHANNELS, *self._noise_size(n)), device=self.device)
         return ScaleData(
             real,

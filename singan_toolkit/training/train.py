@@ -15,6 +15,7 @@ from singan_toolkit.pyramid.geometry import Geometry
 from singan_toolkit.pyramid.resample import resize
 from singan_toolkit.training.events import Event, Observer, TrainingStarted, ignore
 from singan_toolkit.training.loop import retrain_pyramid, train_pyramid
+from singan_toolkit.training.presets import DEFAULT_PRESET, PRESETS
 from singan_toolkit.training.settings import Settings
 
 
@@ -93,7 +94,7 @@ def retrain_scale(
         change: From the pictures that come from the scales below, (B, 3, H, W) in about -1..1, to those that the scale
             is trained to start from.
         restores: Whether all scales from that one on are trained, on changed copies of the training picture, to give
-            the picture itself.
+            the picture itself; of a bundle of preset ``paper`` with the settings of the default preset.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
         observer: Told what happens.
 
@@ -102,13 +103,14 @@ def retrain_scale(
     """
     started = time.monotonic()
     record = bundle.manifest.training
+    # Settings that later versions gave up had no part in what is trained anew.
+    kept = {name: record.settings[name] for name in Settings.model_fields if name in record.settings}
+    if restores and record.preset == "paper":  # hours of it would restore no better
+        kept = dict(PRESETS[DEFAULT_PRESET]) | {name: kept[name] for name in ("precision", "noise_padding")}
     pyramid = retrain_pyramid(
         bundle.pyramid(device),
         to_tensor(bundle.picture),
-        # Settings that later versions gave up had no part in what is trained anew.
-        Settings.model_validate(
-            {name: record.settings[name] for name in Settings.model_fields if name in record.settings}
-        ),
+        Settings.model_validate(kept),
         scale,
         change,
         restores,

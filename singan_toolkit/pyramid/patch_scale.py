@@ -33,7 +33,7 @@ NOISE = 0.5
 """Deviation of the noise that the coarsest scale adds to its displaced picture."""
 CELLS = 4
 """Cells of the displacement's grid along a side of the training picture."""
-REACH = 0.23
+REACH = 0.22
 """Deviation of the displacement, as a share of a side."""
 DIRECTIONS = 48
 """In which patches are compared."""

@@ -8,7 +8,7 @@ from typing import Any
 _FAST: dict[str, Any] = dict(
     max_size=1000,
     min_size=14,
-    factor=1.6,
+    factor=1.68,
     patches_to=60,
     channels=48,
     max_channels=48,

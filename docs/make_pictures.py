@@ -31,7 +31,7 @@ SHEETS: dict[str, list[tuple[str, str]]] = {
         ("samples/galaxies-generate-0000.png", "generated, seed 0"),
         ("samples/galaxies-generate-0001.png", "seed 1"),
         ("samples/galaxies-generate-0002.png", "seed 2"),
-        ("detail.png", "from scale 3 on"),
+        ("detail.png", "from scale 6 on"),
         ("wide.png", "wider"),
     ],
     "harmonize": [("pasted.png", "pasted"), ("one.png", "harmonized"), ("two.png", "two at once")],

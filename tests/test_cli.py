@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from singan_toolkit import Bundle, Result
@@ -124,6 +125,17 @@ def assert_one_sentence(done: Done, status: int, *parts: str) -> None:
     assert done.err.rstrip().endswith(said[0])
 
 
+class Idle:
+    """A worker that never gets anything."""
+
+    picture = None
+
+    def give(self, *_: object) -> None:
+        pass
+
+    stop = give
+
+
 class TestTrain:
     @pytest.mark.slow
     def test_in_a_pipe(self, process: Call, photo: Path, tiny: list[str], tmp_path: Path) -> None:
@@ -217,6 +229,24 @@ class TestTrain:
     def test_not_a_picture(self, tk: Call, broken: Path) -> None:
         assert_one_sentence(tk("train", broken), 1, "broken.png")
         assert not broken.with_suffix(".sgb").exists()
+
+    @pytest.mark.parametrize("several", [False, True])
+    def test_threads(
+        self, tk: Call, photo: Path, tiny: list[str], monkeypatch: pytest.MonkeyPatch, several: bool
+    ) -> None:
+        asked: list[int] = []
+        monkeypatch.setattr(torch, "set_num_threads", asked.append)
+
+        def worker(threads: int) -> Idle:
+            asked.append(threads)
+            return Idle()
+
+        monkeypatch.setattr("singan_toolkit.tasks.train_many.Worker", worker)
+        tk("train", photo, *[photo.parent] * several, "-o", "out" if several else "out.sgb", "--threads", "3", *tiny)
+        assert asked[-1] == 3
+
+    def test_no_threads(self, tk: Call, photo: Path) -> None:
+        assert tk("train", photo, "-o", "out.sgb", "--threads", "0").status == 2
 
     def test_too_small(self, tk: Call, tmp_path: Path) -> None:
         write_picture(Picture(np.zeros((9, 70, 3), np.uint8)), tmp_path / "small.png")

@@ -76,6 +76,11 @@ def _check_writable(target: Path) -> None:
     type=click.IntRange(min=1),
     help="Pictures in training at a time  [default: one a core, or 4 on a GPU, as far as memory allows]",
 )
+@click.option(
+    "--threads",
+    type=click.IntRange(min=1),
+    help="Threads that each training computes with  [default: the cores, shared among --jobs]",
+)
 @output_options
 def train(
     console: Console,
@@ -89,6 +94,7 @@ def train(
     device: str,
     force: bool,
     jobs: int | None,
+    threads: int | None,
 ) -> None:
     """Train a pyramid on each of the PICTURES and keep it as a bundle.
 
@@ -99,9 +105,9 @@ def train(
 
     how = dict(preset=preset, task=task, seed=seed, device=device, **_settings(max_size, changes))
     if names_one_file(pictures):
-        _train_one(console, pictures[0], output, force, how)
+        _train_one(console, pictures[0], output, force, threads, how)
     else:
-        _train_many(console, _targets(pictures, output), force, dict(jobs=jobs, **how))
+        _train_many(console, _targets(pictures, output), force, dict(jobs=jobs, threads=threads, **how))
 
 
 def _settings(max_size: int | None, changes: Iterable[str]) -> dict[str, str | int]:
@@ -118,7 +124,9 @@ def _settings(max_size: int | None, changes: Iterable[str]) -> dict[str, str | i
     return settings
 
 
-def _train_one(console: Console, picture: Path, output: Path | None, force: bool, how: dict[str, Any]) -> None:
+def _train_one(
+    console: Console, picture: Path, output: Path | None, force: bool, threads: int | None, how: dict[str, Any]
+) -> None:
     target = output or picture.with_suffix(".sgb")
     if output and output.is_dir():
         raise click.BadParameter(f"File {str(target)!r} is a directory.", param_hint=["-o", "--output"])
@@ -129,6 +137,10 @@ def _train_one(console: Console, picture: Path, output: Path | None, force: bool
     from singan_toolkit.cli.progress import training_progress
     from singan_toolkit.tasks.train import train as train_bundle
 
+    if threads:
+        import torch
+
+        torch.set_num_threads(threads)
     with training_progress(console) as observer:
         bundle = train_bundle(picture, observer=observer, **how)
     bundle.save(target)

@@ -40,6 +40,7 @@ def train_many(
     pictures: Iterable[Path | str],
     *,
     jobs: int | None = None,
+    threads: int | None = None,
     preset: str = DEFAULT_PRESET,
     task: str | None = None,
     seed: int = 0,
@@ -57,6 +58,7 @@ def train_many(
         pictures: Paths of the pictures.
         jobs: How many to train at a time, each with its share of the cores as threads. By default one a core on the CPU
             and four on a GPU (which has not been measured), as far as they fit into memory.
+        threads: That each computes with; by default its share of the cores.
         preset: ``draft``, ``fast`` or ``paper``.
         task: Name of a task whose training profile is laid over the preset.
         seed: The same seed trains the same pyramids.
@@ -85,13 +87,17 @@ def train_many(
     options = dict(preset=preset, task=task, seed=seed, device=str(place), **settings)
     paths = [Path(picture) for picture in pictures]
     jobs = min(len(paths), jobs or default_jobs(place.type))
-    return _train_all(iter(paths), options, jobs, observer)
+    return _train_all(iter(paths), options, jobs, threads or max(1, cores() // jobs), observer)
 
 
 def _train_all(
-    waiting: Iterator[Path], options: dict[str, Any], jobs: int, observer: Callable[[Path, Event], None]
+    waiting: Iterator[Path],
+    options: dict[str, Any],
+    jobs: int,
+    threads: int,
+    observer: Callable[[Path, Event], None],
 ) -> Generator[Trained, None, None]:
-    workers = [Worker(threads=max(1, cores() // jobs)) for _ in range(jobs)]
+    workers = [Worker(threads) for _ in range(jobs)]
     try:
         for worker in workers:
             worker.give(next(waiting), options)

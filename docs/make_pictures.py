@@ -16,7 +16,6 @@ from pathlib import Path
 import numpy as np
 import skimage
 from PIL import Image, ImageDraw
-from skimage.transform import resize
 
 from singan_toolkit.cli.demo import planet
 from singan_toolkit.imaging.paste import paste
@@ -53,8 +52,7 @@ def prepare() -> None:
     )
     write_picture(photo, WORK / "galaxies.png")
     write_picture(planet(), WORK / "planet.png")
-    small = photo.blank((167, 250)).with_rgb(resize(photo.rgb, (167, 250), anti_aliasing=True))
-    write_picture(paste(small, planet(), at="60%,30%").picture, WORK / "pasted.png")
+    write_picture(paste(photo, planet(), at="60%,30%").picture, WORK / "pasted.png")
     edited = photo.pixels.copy()
     edited[150:230, 320:400] = photo.pixels[45:125, 127:207]
     edited[20:80, 250:310] = photo.pixels[158:218, 164:224]

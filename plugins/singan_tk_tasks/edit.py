@@ -28,7 +28,7 @@ class Edit(Task):
     """
 
     name = "edit"
-    injection = Injection(default=2)
+    injection = Injection(default=3)
     options = (
         click.Option(["--edit"], type=_file, required=True, help="The edited picture."),
         click.Option(["--mask"], type=_file, help="White where it was edited.  [default: found]"),

@@ -87,7 +87,7 @@ def train_many(
     options = dict(preset=preset, task=task, seed=seed, device=str(place), **settings)
     paths = [Path(picture) for picture in pictures]
     jobs = min(len(paths), jobs or default_jobs(place.type))
-    return _train_all(iter(paths), options, jobs, threads or max(1, cores() // jobs), observer)
+    return _train_all(iter(paths), options, jobs, threads or max(1, cores() // max(1, jobs)), observer)
 
 
 def _train_all(

@@ -23,7 +23,7 @@ import safetensors.numpy
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
 
 from singan_toolkit.files import write_whole
-from singan_toolkit.pyramid.architecture import LAYERS, MARGIN, PICTURE_CHANNELS
+from singan_toolkit.pyramid.architecture import LAYERS, MARGIN, PATCH, PICTURE_CHANNELS
 from singan_toolkit.pyramid.geometry import Geometry
 
 if TYPE_CHECKING:
@@ -33,6 +33,8 @@ FORMAT = "singan-toolkit-bundle"
 FORMAT_VERSION: Literal[3] = 3
 METADATA_KEY = "singan_toolkit"
 MAX_HEADER_BYTES = 1 << 20
+MAX_PATCH_SCALE_PIXELS = 1 << 18
+"""Of a scale of patches, for which a reader lays out all patches of the picture at its size."""
 NO_DIGEST = "0" * 64
 
 Pixels = Annotated[int, Field(ge=1, le=65_536)]
@@ -107,8 +109,15 @@ class Manifest(_Record):
     def _patches_are_coarsest(self) -> Manifest:
         if self.patch_scales and self.version < 3:
             raise ValueError("scales without channels came with version 3")
-        if any(scale.channels is None for scale in self.scales[self.patch_scales :]):
+        patches, networks = self.scales[: self.patch_scales], self.scales[self.patch_scales :]
+        if not networks:
+            raise ValueError("no scale has channels")
+        if any(scale.channels is None for scale in networks):
             raise ValueError("a scale without channels lies above one with them")
+        if any(min(scale.height, scale.width) < PATCH for scale in patches):
+            raise ValueError(f"a scale without channels is less than {PATCH} pixels high or wide")
+        if any(scale.height * scale.width > MAX_PATCH_SCALE_PIXELS for scale in patches):
+            raise ValueError(f"a scale without channels has more than {MAX_PATCH_SCALE_PIXELS} pixels")
         return self
 
     @model_validator(mode="after")
@@ -177,7 +186,9 @@ class Bundle:
         from singan_toolkit.pyramid.walk import Pyramid, Scale
 
         geometry, patches = self.geometry, self.manifest.patch_scales
-        scales: list[Scale | PatchScale] = [*patch_scales(to_tensor(self.picture), geometry.sizes[:patches])]
+        scales: list[Scale | PatchScale] = [
+            *patch_scales(to_tensor(self.picture), geometry.sizes[:patches], self.manifest.scales[0].noise_amplitude)
+        ]
         for n, record in enumerate(self.manifest.scales[patches:], start=patches):
             assert record.channels is not None
             generator = Generator(record.channels, normalize=False)

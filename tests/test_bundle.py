@@ -779,3 +779,40 @@ print(refused, peak() - before)
     refused, grown = python(program, tiny_bundle_path, *paths).split()
     assert int(refused) == len(paths)
     assert int(grown) < MEMORY
+
+
+class TestScalesOfPatches:
+    @pytest.mark.parametrize(
+        ("change", "why"),
+        [
+            (lambda scales: scales[0].update(height=6), "less than 7 pixels"),
+            (lambda scales: scales[1].update(width=3), "less than 7 pixels"),
+            (lambda scales: scales[1].update(height=65_536, width=65_536), "more than 262144 pixels"),
+            (lambda scales: scales[-1].update(channels=None), "above one with them"),
+            (lambda scales: [one.update(channels=None) for one in scales], "no scale has channels"),
+        ],
+    )
+    def test_are_refused_before_anything_is_made_of_them(
+        self, patch_bundle: st.Bundle, tmp_path: Path, change: Callable[[list[dict[str, Any]]], object], why: str
+    ) -> None:
+        patch_bundle.save(tmp_path / "a.sgb")
+        forgery = Forgery((tmp_path / "a.sgb").read_bytes())
+        change(forgery.manifest["scales"])
+        (tmp_path / "a.sgb").write_bytes(forgery.signed())
+        with pytest.raises(st.BundleError, match=why):
+            st.load(tmp_path / "a.sgb")
+
+    def test_of_version_2_cannot_have_them(self, patch_bundle: st.Bundle, tmp_path: Path) -> None:
+        patch_bundle.save(tmp_path / "a.sgb")
+        forgery = Forgery((tmp_path / "a.sgb").read_bytes())
+        forgery.manifest["version"] = 2
+        (tmp_path / "a.sgb").write_bytes(forgery.signed())
+        with pytest.raises(st.BundleError, match="came with version 3"):
+            st.load(tmp_path / "a.sgb")
+
+    def test_the_noise_is_as_strong_as_the_file_says(self, patch_bundle: st.Bundle) -> None:
+        coarsest, *others = patch_bundle.manifest.scales
+        louder = coarsest.model_copy(update=dict(noise_amplitude=0.7))
+        manifest = patch_bundle.manifest.model_copy(update=dict(scales=[louder, *others]))
+        assert replace(patch_bundle, manifest=manifest).pyramid("cpu").scales[0].noise_amplitude == 0.7
+        assert patch_bundle.pyramid("cpu").scales[0].noise_amplitude == coarsest.noise_amplitude

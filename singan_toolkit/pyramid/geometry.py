@@ -9,6 +9,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from singan_toolkit.pyramid.architecture import PATCH
+
 MIN_SIZE = 25
 MAX_SIZE = 250
 FACTOR = 4 / 3
@@ -155,6 +157,7 @@ def _over_patches(finest: Size, min_size: int, patches_to: int, factor: float) -
     longer, shorter = max(finest), min(finest)
     # A picture that is long and narrow needs some room for patches across; a small one needs a network on top.
     top = min(max(patches_to, math.ceil(2 * min_size * longer / shorter)), longer / factor)
+    top = max(top, PATCH * longer / shorter)
     least = min(min_size, math.ceil(top * shorter / longer))
     coarse = _between(finest, least / shorter, top / longer, math.ceil(_ratios(top * shorter / longer / least, FACTOR)))
     ratio = longer / top

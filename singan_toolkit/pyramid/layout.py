@@ -34,7 +34,10 @@ def most_typical(
     samples: Sequence[int],
     candidates: int,
 ) -> list[int]:
-    """For each sample, the one of several layouts whose patches are most like the training picture's.
+    """For each sample, the one of several layouts whose patches are most like the training picture's for its change.
+
+    The distance of a layout's patches is divided by how far the layout lies from the training picture's own, to the
+    power 1.5: the nearest alone would be the one that is nearly a copy.
 
     A network that sees 11x11 pixels of white noise cannot know how much of anything there is elsewhere, so now and then
     a picture comes out all sky or all trees. (As published, batch norm with the statistics of the very sample holds it
@@ -59,21 +62,15 @@ def most_typical(
     if candidates <= 1:
         return list(samples)
     expected = resize(real.to(pyramid.device), pyramid.geometry.sizes[steps[-1].scale])
+    still = resize(expected, (steps[-1].height, steps[-1].width))
     together = max(1, PIXELS_AT_ONCE // (candidates * steps[-1].height * steps[-1].width))
     chosen: list[int] = []
     for first in range(0, len(samples), together):
         part = samples[first : first + together]
         numbers = np.array([[sample + candidate * CANDIDATE for candidate in range(candidates)] for sample in part])
         layouts = walk(pyramid, steps, noise, samples=numbers.flatten().tolist())
-        changes = (
-            (layouts - resize(expected, (steps[-1].height, steps[-1].width)))
-            .square()
-            .mean((1, 2, 3))
-            .sqrt()
-            .cpu()
-            .numpy()
-        )
-        distances = patch_distances(expected, layouts, directions=32) / (changes + SAME) ** CARE
-        distances = distances.reshape(numbers.shape)
-        chosen += numbers[np.arange(len(part)), distances.argmin(axis=1)].tolist()
+        changes = (layouts - still).square().mean((1, 2, 3)).sqrt().cpu().numpy()
+        distances = patch_distances(expected, layouts, directions=32)
+        worth = (distances / (changes + SAME) ** CARE).reshape(numbers.shape)
+        chosen += numbers[np.arange(len(part)), worth.argmin(axis=1)].tolist()
     return chosen

@@ -59,10 +59,6 @@ class PatchScale:
     noise_amplitude: float = NOISE
     centre: float = CENTRE
 
-    @property
-    def device(self) -> torch.device:
-        return self.picture.device
-
     def to(self, device: torch.device | str) -> PatchScale:
         """This scale on another device."""
         below = None if self.below is None else self.below.to(device)
@@ -111,7 +107,8 @@ class PatchScale:
     def _basis(self) -> Tensor:
         """(3 * 49, D), the directions in which the picture's patches vary most: distances along them cost a third."""
         centred = self._values - self._values.mean(0)
-        basis: Tensor = torch.linalg.eigh(centred.T @ centred).eigenvectors[:, -DIRECTIONS:]
+        spread = (centred.T @ centred).cpu()  # some devices have no eigenvectors, and all are to have the same
+        basis: Tensor = torch.linalg.eigh(spread).eigenvectors[:, -DIRECTIONS:].to(centred.device)
         return basis
 
     def _rebuilt(self, picture: Tensor) -> Tensor:
@@ -125,15 +122,16 @@ class PatchScale:
         return picture
 
 
-def patch_scales(picture: Tensor, sizes: Sequence[Size]) -> list[PatchScale]:
+def patch_scales(picture: Tensor, sizes: Sequence[Size], noise_amplitude: float = NOISE) -> list[PatchScale]:
     """The coarsest scales of a pyramid, made of patches.
 
     Args:
         picture: (1, 3, H, W) in -1..1, the training picture at its finest scale.
         sizes: Of the scales, coarsest first.
+        noise_amplitude: Of the coarsest.
     """
     reals = [resize(picture, size) for size in sizes]
-    scales = [PatchScale(real) for real in reals[:1]]
+    scales = [PatchScale(real, noise_amplitude=noise_amplitude) for real in reals[:1]]
     for n, (below, real) in enumerate(pairwise(reals), start=1):
         centre = LAST_CENTRE if n == len(reals) - 1 else CENTRE
         scales.append(PatchScale(real, below, max(1, ROUNDS >> n), noise_amplitude=0.0, centre=centre))

@@ -106,7 +106,9 @@ def retrain_scale(
     # Settings that later versions gave up had no part in what is trained anew.
     kept = {name: record.settings[name] for name in Settings.model_fields if name in record.settings}
     if restores and record.preset == "paper":  # hours of it would restore no better
-        kept = dict(PRESETS[DEFAULT_PRESET]) | {name: kept[name] for name in ("precision", "noise_padding")}
+        kept = dict(PRESETS[DEFAULT_PRESET]) | {
+            name: kept[name] for name in ("precision", "noise_padding") if name in kept
+        }
     pyramid = retrain_pyramid(
         bundle.pyramid(device),
         to_tensor(bundle.picture),

@@ -15,7 +15,7 @@ from torch import Tensor
 
 import singan_toolkit as st
 from singan_tk_tasks.disturbed import disturbed
-from singan_toolkit.imaging.pictures import Picture, write_picture
+from singan_toolkit.imaging.pictures import Picture, read_picture, write_picture
 from singan_toolkit.imaging.tensors import to_tensor
 from singan_toolkit.pyramid import patch_scale
 from singan_toolkit.pyramid.geometry import Geometry
@@ -23,7 +23,8 @@ from singan_toolkit.pyramid.noise import Silence
 from singan_toolkit.pyramid.patch_scale import PatchScale, displaced, nearest_patches, patch_scales
 from singan_toolkit.pyramid.resample import resize
 from singan_toolkit.pyramid.walk import Scale, reconstruct, walk
-from singan_toolkit.training.train import retrain_scale
+from singan_toolkit.training.settings import settings_of
+from singan_toolkit.training.train import retrain_scale, train_bundle
 
 TASKS_OF_A_PICTURE = [
     ("generate", dict(count=2)),
@@ -218,6 +219,17 @@ class TestVariety:
         tiny_bundle.run("generate", variety=0.7, width=60)
 
 
+def tinted(pictures: Tensor) -> Tensor:
+    return pictures + torch.tensor([0.5, -0.5, 0.2])[:, None, None]
+
+
+def restored(bundle: st.Bundle, entered: int) -> float:
+    """Mean square error of what comes out where the training picture enters tinted, above the scale below."""
+    real, size = to_tensor(bundle.picture), bundle.geometry.sizes[entered - 1]
+    out = walk(bundle.pyramid("cpu"), bundle.geometry.route(entered), Silence(), tinted(resize(real, size)))
+    return float((out - real).square().mean())
+
+
 class TestTrainedAnew:
     def test_all_scales_from_one_on_learn_to_restore_the_picture(self, patch_bundle: st.Bundle) -> None:
         first = patch_bundle.manifest.patch_scales
@@ -225,19 +237,33 @@ class TestTrainedAnew:
         training = patch_bundle.manifest.training.model_copy(update=dict(settings=settings))
         bundle = replace(patch_bundle, manifest=patch_bundle.manifest.model_copy(update=dict(training=training)))
 
-        def darker(pictures: Tensor) -> Tensor:
-            return pictures * 0.6 - 0.3
-
-        other = retrain_scale(bundle, first, darker, restores=True, device="cpu")
+        other = retrain_scale(bundle, first, tinted, restores=True, device="cpu")
         changed = {name for name, values in bundle.tensors.items() if not np.array_equal(values, other.tensors[name])}
         assert changed == {name for name in bundle.tensors if name.startswith("scales.")}
 
-        real, size = to_tensor(bundle.picture), bundle.geometry.sizes[first - 1]
-        start = darker(resize(real, size))
-        before, after = (
-            walk(one.pyramid("cpu"), bundle.geometry.route(first), Silence(), start) for one in (bundle, other)
+        for entered in range(first, len(bundle.geometry.sizes)):
+            assert restored(other, entered) < 0.4 * restored(bundle, entered)
+
+    @pytest.mark.parametrize("patches_to", [0, 24])
+    def test_training_from_the_start_learns_to_undo_a_change(
+        self, photo: Path, tiny_settings: dict[str, Any], patches_to: int
+    ) -> None:
+        changes = dict(max_size=60, factor=1.5, iterations=60, finest_iterations=60, patches_to=patches_to)
+        how = settings_of("draft", **{**tiny_settings, **changes})
+        plain, bundle = (
+            train_bundle(read_picture(photo), how, preset="draft", device="cpu", undoes=undoes)
+            for undoes in (None, tinted)
         )
-        assert (after - real).square().mean() < 0.3 * (before - real).square().mean()
+        for entered in range(max(1, bundle.manifest.patch_scales), len(bundle.geometry.sizes)):
+            assert restored(bundle, entered) < 0.4 * restored(plain, entered)
+
+    def test_a_bundle_trained_for_harmonize_is_not_adapted_again(
+        self, photo: Path, tiny_settings: dict[str, Any], tmp_path: Path
+    ) -> None:
+        bundle = st.train(photo, preset="draft", task="harmonize", device="cpu", **tiny_settings | dict(max_size=20))
+        bundle.save(tmp_path / "a.sgb")
+        st.load(tmp_path / "a.sgb").run("harmonize", composite=photo, mask=photo)
+        assert [path.name for path in tmp_path.iterdir()] == ["a.sgb"]
 
     def test_a_bundle_with_a_setting_that_is_no_more_can_be_trained_anew(self, tiny_bundle: st.Bundle) -> None:
         settings = tiny_bundle.manifest.training.settings | dict(layout=100.0, iterations=1, finest_iterations=1)

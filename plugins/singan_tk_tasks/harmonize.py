@@ -11,7 +11,7 @@ import click
 
 from singan_tk_tasks.disturbed import disturbed
 from singan_tk_tasks.injected import feather_option, finish_injection, plan_injection
-from singan_toolkit import Injection, Output, Plan, Retraining, Task, TaskError, hookimpl
+from singan_toolkit import Injection, Output, Plan, Profile, Retraining, Task, TaskError, hookimpl
 
 if TYPE_CHECKING:
     import numpy as np
@@ -36,6 +36,7 @@ class Harmonize(Task):
 
     name = "harmonize"
     injection = Injection(default=0.85)
+    profile = Profile(undoes=disturbed)
     options = (
         click.Option(["--paste"], type=_file, multiple=True, help="Cut-out: a picture with alpha, or with --mask."),
         click.Option(["--composite"], type=_file, help="Picture with the object already pasted; needs --mask."),
@@ -89,7 +90,7 @@ class Harmonize(Task):
             feather=options["feather"],
             notes=notes,
         )
-        if not options["adapt"]:
+        if not options["adapt"] or bundle.manifest.training.task == self.name:
             return plan
         first = max(1, bundle.geometry.patch_scales)
         return replace(plan, retraining=Retraining(first, disturbed, "adapted", restores=True))

@@ -58,10 +58,13 @@ class Profile:
     Attributes:
         settings: Training settings by name.
         why: One sentence: what a bundle trained without them costs the task.
+        undoes: What the networks learn to undo: from copies of the training picture, (B, 3, H, W) in about -1..1, to
+            changed ones, which are to come out as the picture. None trains them to draw samples.
     """
 
     settings: Mapping[str, Any] = field(default_factory=dict)
     why: str = ""
+    undoes: Callable[[Tensor], Tensor] | None = None
 
 
 @dataclass(frozen=True)

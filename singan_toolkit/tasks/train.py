@@ -9,6 +9,7 @@ from typing import Any
 from singan_toolkit.bundle import Bundle
 from singan_toolkit.imaging.pictures import read_picture
 from singan_toolkit.tasks.manager import installed_plugins
+from singan_toolkit.tasks.task import Profile
 from singan_toolkit.training.events import Event, Observer, ignore
 from singan_toolkit.training.presets import DEFAULT_PRESET
 from singan_toolkit.training.settings import settings_of
@@ -46,7 +47,7 @@ def train(
         TrainingError: A scale diverged even with ever smaller steps.
     """
     plugins = installed_plugins()
-    profile = plugins.task(task).profile.settings if task else {}
+    profile = plugins.task(task).profile if task else Profile()
 
     def tell(event: Event) -> None:
         observer(event)
@@ -57,10 +58,11 @@ def train(
 
     return train_bundle(
         read_picture(picture),
-        settings_of(preset, **{**profile, **settings}),
+        settings_of(preset, **{**profile.settings, **settings}),
         preset=preset,
         task=task,
         seed=seed,
         device=device,
         observer=tell,
+        undoes=profile.undoes,
     )

@@ -43,6 +43,10 @@ Detail as strong as the picture's that lies elsewhere makes the error that its a
 CHUNK_PIXELS = 65_536
 
 
+Change = Callable[[Tensor], Tensor]
+"""From pictures, (B, 3, H, W) in about -1..1, to changed ones of the same shape."""
+
+
 class TrainingError(RuntimeError):
     """Training cannot go on; the message says why and what to change."""
 
@@ -54,6 +58,7 @@ def train_pyramid(
     seed: int = 0,
     device: str = "auto",
     observer: Observer = ignore,
+    undoes: Change | None = None,
 ) -> Pyramid:
     """Train a pyramid on one picture.
 
@@ -64,6 +69,8 @@ def train_pyramid(
         seed: The same seed gives the same pyramid on the same machine with the same versions.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
         observer: Told what happens.
+        undoes: What all scales that a picture can enter and that have a network learn to undo: from copies of the
+            training picture, (B, 3, H, W) in about -1..1, to changed ones, which are to come out as the picture.
 
     Returns:
         The trained pyramid, on the CPU.
@@ -72,7 +79,7 @@ def train_pyramid(
         ValueError: The device is not here.
         TrainingError: A scale diverged even with ever smaller steps.
     """
-    return _Training(real.to(pick_device(device)), geometry, settings, seed, observer).run()
+    return _Training(real.to(pick_device(device)), geometry, settings, seed, observer).run(undoes)
 
 
 def retrain_pyramid(
@@ -80,7 +87,7 @@ def retrain_pyramid(
     real: Tensor,
     settings: Settings,
     scale: int,
-    change: Callable[[Tensor], Tensor],
+    change: Change,
     restores: bool = False,
     seed: int = 0,
     observer: Observer = ignore,
@@ -109,6 +116,10 @@ def retrain_pyramid(
     )
 
 
+def _unchanged(pictures: Tensor) -> Tensor:
+    return pictures
+
+
 class _Training:
     def __init__(self, real: Tensor, geometry: Geometry, settings: Settings, seed: int, observer: Observer) -> None:
         self.geometry, self.settings, self.seed, self.observer = geometry, settings, seed, observer
@@ -130,15 +141,17 @@ class _Training:
         self.samples = torch.zeros((1, 3, *geometry.sizes[0]), device=self.device)
         self.reconstruction = torch.zeros_like(self.samples)
 
-    def run(self) -> Pyramid:
+    def run(self, undoes: Change | None = None) -> Pyramid:
         self._tell_start()
         self._lay_patches()
         previous: ScaleTraining | None = None
         for n in range(self.patches, len(self.geometry.sizes)):
-            previous = self._one(n, self._data(n), previous)
+            if undoes and n == max(1, self.patches):
+                self._restore_from_here()
+            previous = self._one(n, self._data(n, undoes if undoes and n else _unchanged), previous)
         return Pyramid(self.geometry, tuple(self.scales), self.z_star).to("cpu")
 
-    def run_again(self, pyramid: Pyramid, n: int, change: Callable[[Tensor], Tensor], restores: bool) -> Pyramid:
+    def run_again(self, pyramid: Pyramid, n: int, change: Change, restores: bool) -> Pyramid:
         """Train scale ``n`` of a pyramid anew, or all from it on."""
         last = len(self.iterations) - 1 if restores else n
         self.iterations = tuple(count if n <= scale <= last else 0 for scale, count in enumerate(self.iterations))
@@ -151,12 +164,15 @@ class _Training:
             self.scales.append(pyramid.scales[below])
             self._advance(below, data)
         if restores:
-            self.samples, self.restores = self.reconstruction.expand(LAYOUTS, -1, -1, -1), True
+            self._restore_from_here()
         previous = self._one(n, self._data(n, change), previous=None)
         for above in range(n + 1, last + 1):
-            previous = self._one(above, self._data(above), previous)
+            previous = self._one(above, self._data(above, change), previous)
         scales = (*self.scales, *pyramid.scales[last + 1 :])
         return Pyramid(self.geometry, scales, self.z_star).to("cpu")
+
+    def _restore_from_here(self) -> None:
+        self.samples, self.restores = self.reconstruction.expand(LAYOUTS, -1, -1, -1), True
 
     @torch.no_grad()
     def _lay_patches(self) -> None:
@@ -186,7 +202,7 @@ class _Training:
         self.observer(ScaleFinished(n, time.monotonic() - started, _rmse(self.reconstruction, data.real)))
         return training
 
-    def _data(self, n: int, change: Callable[[Tensor], Tensor] = lambda picture: picture) -> ScaleData:
+    def _data(self, n: int, change: Change = _unchanged) -> ScaleData:
         size = self.geometry.sizes[n]
         real = resize(self.finest, size)
         zeros = torch.zeros_like(real)
@@ -220,7 +236,7 @@ class _Training:
         height, width = self.geometry.sizes[n]
         return height + 2 * self.margin, width + 2 * self.margin
 
-    def _fresh(self, n: int, change: Callable[[Tensor], Tensor]) -> Callable[[Sequence[int]], Tensor] | None:
+    def _fresh(self, n: int, change: Change) -> Callable[[Sequence[int]], Tensor] | None:
         """Without a pool, what draws new samples of the scales below and brings them to this scale's size."""
         if self.settings.pool_pixels:
             return None

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from pathlib import Path
-
-from torch import Tensor
 
 from singan_toolkit.bundle import Bundle, training_record
 from singan_toolkit.imaging.pictures import Picture, PictureError
@@ -14,7 +11,7 @@ from singan_toolkit.imaging.tensors import to_bytes, to_tensor
 from singan_toolkit.pyramid.geometry import Geometry
 from singan_toolkit.pyramid.resample import resize
 from singan_toolkit.training.events import Event, Observer, TrainingStarted, ignore
-from singan_toolkit.training.loop import retrain_pyramid, train_pyramid
+from singan_toolkit.training.loop import Change, retrain_pyramid, train_pyramid
 from singan_toolkit.training.presets import DEFAULT_PRESET, PRESETS
 from singan_toolkit.training.settings import Settings
 
@@ -28,6 +25,7 @@ def train_bundle(
     seed: int = 0,
     device: str = "auto",
     observer: Observer = ignore,
+    undoes: Change | None = None,
 ) -> Bundle:
     """Train a pyramid on a picture and bundle it with the picture.
 
@@ -39,6 +37,7 @@ def train_bundle(
         seed: Of everything random.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
         observer: Told what happens.
+        undoes: What the networks learn to undo, if anything; see :func:`train_pyramid`.
 
     Raises:
         PictureError: The picture is too small, too thin or partly transparent.
@@ -66,7 +65,7 @@ def train_bundle(
         observer(event)
 
     real = resize(to_tensor(picture.rgb), geometry.finest)
-    pyramid = train_pyramid(real, geometry, settings, seed, device, observe)
+    pyramid = train_pyramid(real, geometry, settings, seed, device, observe, undoes)
     record = training_record(
         picture=picture.name,
         preset=preset,
@@ -81,7 +80,7 @@ def train_bundle(
 def retrain_scale(
     bundle: Bundle,
     scale: int,
-    change: Callable[[Tensor], Tensor],
+    change: Change,
     restores: bool = False,
     device: str = "auto",
     observer: Observer = ignore,

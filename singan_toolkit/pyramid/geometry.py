@@ -18,8 +18,8 @@ LEAST_FACTOR = 1.05
 """Below which growing beyond the finest scale takes :data:`FACTOR`: tiny pictures have factors of about 1."""
 MAX_PIXELS = 1 << 28
 """Of all scales together."""
-MAX_PATCH_PIXELS = 1 << 18
-"""Of all scales of patches together, for which the distances between all patches of a picture are taken."""
+MAX_PAIRS = 1 << 33
+"""Of pixels, over all scales of patches: in each round the distances between all patches of a picture are taken."""
 
 Size = tuple[int, int]
 """(height, width) in pixels."""
@@ -55,9 +55,9 @@ class Geometry:
         pixels = [height * width for height, width in self.sizes]
         if sum(pixels) > MAX_PIXELS:
             raise ValueError(f"its scales have {sum(pixels)} pixels, at most {MAX_PIXELS} are allowed (see max_size)")
-        if (patches := sum(pixels[: self.patch_scales])) > MAX_PATCH_PIXELS:
+        if (pairs := sum(count**2 for count in pixels[: self.patch_scales])) > MAX_PAIRS:
             raise ValueError(
-                f"its scales of patches have {patches} pixels, at most {MAX_PATCH_PIXELS} are allowed "
+                f"its scales of patches compare {pairs} pairs of patches, at most {MAX_PAIRS} are allowed "
                 "(see patches_to and min_size)"
             )
 

@@ -39,7 +39,7 @@ MAX_VALUE = 1000.0
 NO_DIGEST = "0" * 64
 BYTES = {"U8": 1, "F32": 4}
 
-Pixels = Annotated[int, Field(ge=1, le=65_536)]
+Pixels = Annotated[int, Field(ge=PATCH, le=65_536)]
 Channels = Annotated[int, Field(ge=1, le=1024)]
 
 
@@ -116,13 +116,11 @@ class Manifest(_Record):
     def _patches_are_coarsest(self) -> Manifest:
         if self.patch_scales and self.version < 3:
             raise ValueError("scales without channels came with version 3")
-        patches, networks = self.scales[: self.patch_scales], self.scales[self.patch_scales :]
+        networks = self.scales[self.patch_scales :]
         if not networks:
             raise ValueError("no scale has channels")
         if any(scale.channels is None for scale in networks):
             raise ValueError("a scale without channels lies above one with them")
-        if any(min(scale.height, scale.width) < PATCH for scale in patches):
-            raise ValueError(f"a scale without channels is less than {PATCH} pixels high or wide")
         return self
 
     @model_validator(mode="after")

@@ -12,7 +12,7 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from importlib.metadata import version
 from itertools import pairwise
 from pathlib import Path
@@ -33,12 +33,14 @@ FORMAT = "singan-toolkit-bundle"
 FORMAT_VERSION: Literal[3] = 3
 METADATA_KEY = "singan_toolkit"
 MAX_HEADER_BYTES = 1 << 20
-MAX_PATCH_SCALE_PIXELS = 1 << 18
-"""Of a scale of patches, for which a reader lays out all patches of the picture at its size."""
+MAX_BYTES = 1 << 32
+MAX_VALUE = 1000.0
+"""Of a tensor's values: weights are of about 1 after training, and with 1,024 channels nothing overflows below this."""
 NO_DIGEST = "0" * 64
+BYTES = {"U8": 1, "F32": 4}
 
-Pixels = Annotated[int, Field(ge=1, le=65_536)]
-Channels = Annotated[int, Field(ge=1, le=4096)]
+Pixels = Annotated[int, Field(ge=PATCH, le=65_536)]
+Channels = Annotated[int, Field(ge=1, le=1024)]
 
 
 class BundleError(ValueError):
@@ -69,7 +71,7 @@ class ScaleRecord(_Record):
     width: Pixels
     channels: Channels | None
     """None where the scale has no network and rebuilds pictures from patches of the training picture."""
-    noise_amplitude: Annotated[float, Field(ge=0, le=1e6)]
+    noise_amplitude: Annotated[float, Field(ge=0, le=20)]
 
 
 class TrainingRecord(_Record):
@@ -79,12 +81,12 @@ class TrainingRecord(_Record):
     """Name of the picture's file."""
     preset: str
     settings: dict[str, JsonValue]
-    seed: int
+    seed: Annotated[int, Field(ge=-(1 << 63), lt=1 << 64)]
     task: str | None = None
     """The task whose training profile was used, if any."""
     parent: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None = None
     """Digest of the bundle that one scale was trained anew of, if any."""
-    seconds: Annotated[float, Field(ge=0)] = 0.0
+    seconds: Annotated[float, Field(ge=0, le=1e9)] = 0.0
     toolkit: str
     torch: str
 
@@ -105,19 +107,30 @@ class Manifest(_Record):
         """How many scales, the coarsest, have no network."""
         return sum(scale.channels is None for scale in self.scales)
 
+    @property
+    def geometry(self) -> Geometry:
+        """Sizes of the scales."""
+        return Geometry(tuple((s.height, s.width) for s in self.scales), self.factor, self.patch_scales)
+
     @model_validator(mode="after")
     def _patches_are_coarsest(self) -> Manifest:
         if self.patch_scales and self.version < 3:
             raise ValueError("scales without channels came with version 3")
-        patches, networks = self.scales[: self.patch_scales], self.scales[self.patch_scales :]
+        networks = self.scales[self.patch_scales :]
         if not networks:
             raise ValueError("no scale has channels")
         if any(scale.channels is None for scale in networks):
             raise ValueError("a scale without channels lies above one with them")
-        if any(min(scale.height, scale.width) < PATCH for scale in patches):
-            raise ValueError(f"a scale without channels is less than {PATCH} pixels high or wide")
-        if any(scale.height * scale.width > MAX_PATCH_SCALE_PIXELS for scale in patches):
-            raise ValueError(f"a scale without channels has more than {MAX_PATCH_SCALE_PIXELS} pixels")
+        return self
+
+    @model_validator(mode="after")
+    def _sizes_grow_by_the_factor(self) -> Manifest:
+        sizes = self.geometry.sizes
+        if any(small > large for pair in pairwise(sizes) for small, large in zip(*pair, strict=True)):
+            raise ValueError("a scale is smaller than the one below it")
+        for n, size in enumerate(reversed(sizes[self.patch_scales :])):
+            if any(abs(side - whole / self.factor**n) > 1.01 for side, whole in zip(size, sizes[-1], strict=True)):
+                raise ValueError("the sizes of the scales do not follow from the factor")
         return self
 
     @model_validator(mode="after")
@@ -144,6 +157,14 @@ class Manifest(_Record):
         return expected
 
 
+class _Entry(_Record):
+    """What the header says of one tensor."""
+
+    dtype: str
+    shape: list[int]
+    data_offsets: Annotated[list[int], Field(min_length=2, max_length=2)]
+
+
 def _name(scale: int, layer: int, part: str) -> str:
     return f"scales.{scale}.convolutions.{layer}.{part}"
 
@@ -167,9 +188,7 @@ class Bundle:
     @property
     def geometry(self) -> Geometry:
         """Sizes of the scales."""
-        return Geometry(
-            tuple((s.height, s.width) for s in self.manifest.scales), self.manifest.factor, self.manifest.patch_scales
-        )
+        return self.manifest.geometry
 
     @property
     def picture(self) -> np.ndarray:
@@ -274,11 +293,8 @@ class Bundle:
         Raises:
             OSError: It cannot be written there; what stood there is untouched.
         """
-        manifest = self.manifest.model_copy(update={"version": FORMAT_VERSION, "digest": NO_DIGEST})
-        blank = safetensors.numpy.save(dict(self.tensors), {METADATA_KEY: manifest.model_dump_json()})
-        header_end = 8 + int.from_bytes(blank[:8], "little")
-        digest = hashlib.sha256(blank).hexdigest()
-        write_whole(Path(path), _with_digest(blank[:header_end], NO_DIGEST, digest) + blank[header_end:])
+        content = partial(_content, self.tensors, self.manifest.model_copy(update={"version": FORMAT_VERSION}))
+        write_whole(Path(path), content(hashlib.sha256(content(NO_DIGEST)).hexdigest()))
 
     @classmethod
     def load(cls, path: Path | str) -> Bundle:
@@ -293,28 +309,31 @@ class Bundle:
                 file_size = path.stat().st_size
                 header = _read_header(file, file_size)
                 manifest, entries = _parse(header)
-                _check(manifest, entries, file_size - 8 - len(header))
-                content = len(header).to_bytes(8, "little") + header + file.read()
-            blank = _with_digest(header, manifest.digest, NO_DIGEST)
-            hashed = hashlib.sha256(content[:8] + blank + content[8 + len(header) :]).hexdigest()
-            if hashed != manifest.digest:
+                starts = _starts(manifest, entries, file_size - 8 - len(header))
+                content = bytearray(file_size - 8 - len(header))
+                file.readinto(content)
+            hashed = hashlib.sha256(len(header).to_bytes(8, "little"))
+            hashed.update(_with_digest(header, manifest.digest, NO_DIGEST))
+            hashed.update(content)
+            if hashed.hexdigest() != manifest.digest:
                 raise BundleError("it is damaged: its digest does not match its content")
-            tensors = safetensors.numpy.load(content)
-            for name, values in tensors.items():
-                if not np.isfinite(values).all():
-                    raise BundleError(f"tensor {name} holds values that are no numbers")
-            return cls(manifest, tensors, path.stem, path)
+            return cls(manifest, _tensors(content, manifest, starts), path.stem, path)
         except OSError as error:
             raise BundleError(f"cannot open bundle {path}: {error.strerror or error}") from error
         except BundleError as error:
             raise BundleError(f"cannot use bundle {path}: {error}") from error
-        except safetensors.SafetensorError as error:
-            raise BundleError(f"cannot use bundle {path}: it is damaged ({error})") from error
 
 
 def training_record(**fields: Any) -> TrainingRecord:
     """A training record with the versions of this toolkit and of torch filled in."""
     return TrainingRecord(toolkit=version("singan-toolkit"), torch=version("torch"), **fields)
+
+
+def _content(tensors: Mapping[str, np.ndarray], manifest: Manifest, digest: str) -> bytes:
+    """A whole file."""
+    text = manifest.model_copy(update={"digest": digest}).model_dump_json()
+    content: bytes = safetensors.numpy.save(dict(tensors), {METADATA_KEY: text})
+    return content
 
 
 def _read_header(file: Any, file_size: int) -> bytes:
@@ -327,10 +346,13 @@ def _read_header(file: Any, file_size: int) -> bytes:
 
 def _parse(header: bytes) -> tuple[Manifest, dict[str, Any]]:
     try:
-        entries = json.loads(header)
-        text = entries.pop("__metadata__")[METADATA_KEY]
-        said = json.loads(text, parse_constant=_refuse_constant)
+        entries = _json(header)
+        metadata = entries.pop("__metadata__")
+        text = metadata[METADATA_KEY]
+        said = _json(text)
         found = said["format"], said["version"]
+        if not all(isinstance(value, str) for value in metadata.values()):
+            raise TypeError("safetensors' metadata are texts")
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise BundleError("it is not a bundle, or its header is damaged") from None
     if found[0] == FORMAT and isinstance(found[1], int) and found[1] > FORMAT_VERSION:
@@ -348,8 +370,21 @@ def _with_digest(header: bytes, old: str, new: str) -> bytes:
     return re.sub(rb'(\\"digest\\"\s*:\s*\\")' + old.encode(), rb"\g<1>" + new.encode(), header, count=1)
 
 
-def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is not JSON")
+def _json(text: bytes | str) -> Any:
+    """Read JSON that all readers understand alike: no field twice, no number beyond a float's."""
+    return json.loads(text, parse_constant=_number, parse_float=_number, object_pairs_hook=_object)
+
+
+def _number(text: str) -> float:
+    if not math.isfinite(number := float(text)):
+        raise ValueError(f"{text} is no number")
+    return number
+
+
+def _object(fields: list[tuple[str, Any]]) -> dict[str, Any]:
+    if len(found := dict(fields)) < len(fields):
+        raise ValueError("a field stands twice")
+    return found
 
 
 def _quoted(value: object) -> str:
@@ -361,26 +396,58 @@ def _first(error: ValidationError | RecursionError) -> str:
     if isinstance(error, RecursionError):
         return "nested too deeply"
     problem = error.errors()[0]
+    if not problem["loc"]:
+        return problem["msg"].removeprefix("Value error, ")
     return f"{_quoted('.'.join(str(part) for part in problem['loc']))}: {problem['msg']}"
 
 
-def _check(manifest: Manifest, entries: dict[str, Any], data_bytes: int) -> None:
-    """Compare what the file says it holds with what the manifest asks for."""
+def _starts(manifest: Manifest, entries: dict[str, Any], data_bytes: int) -> dict[str, int]:
+    """Where each tensor's bytes begin, once what the file says it holds is what the manifest asks for."""
     expected = manifest.tensors()
-    sizes = {"U8": 1, "F32": 4}
-    for name, (dtype, shape) in expected.items():
-        entry = entries.get(name)
-        if not isinstance(entry, dict):
-            raise BundleError(f"tensor {name} is missing")
-        if entry.get("dtype") != dtype or entry.get("shape") != list(shape):
-            raise BundleError(
-                f"tensor {name} is {_quoted(entry.get('dtype'))} {_quoted(entry.get('shape'))}, "
-                f"and should be {dtype} {list(shape)}"
-            )
     if surplus := entries.keys() - expected.keys():
         raise BundleError(f"it holds a tensor that does not belong there: {_quoted(min(surplus))}")
-    total = sum(sizes[dtype] * math.prod(shape) for dtype, shape in expected.values())
+    total, starts = 0, {}
+    for name, (dtype, shape) in expected.items():
+        if name not in entries:
+            raise BundleError(f"tensor {name} is missing")
+        try:
+            entry = _Entry.model_validate(entries[name])
+        except ValidationError as error:
+            raise BundleError(f"tensor {name} is not described as it should be: {_first(error)}") from None
+        if entry.dtype != dtype or entry.shape != list(shape):
+            raise BundleError(
+                f"tensor {name} is {_quoted(entry.dtype)} {_quoted(entry.shape)}, and should be {dtype} {list(shape)}"
+            )
+        starts[name], size = entry.data_offsets[0], BYTES[dtype] * math.prod(shape)
+        if entry.data_offsets[1] != starts[name] + size:
+            raise BundleError(f"tensor {name} has {size} bytes, and its place is not that long")
+        total += size
     if total != data_bytes:
         raise BundleError(
             f"it holds {data_bytes} bytes of tensors, and should hold {total}: it was cut short or added to"
         )
+    if total > MAX_BYTES:
+        raise BundleError(f"it holds {total} bytes of tensors, and at most {MAX_BYTES} are allowed")
+    end = 0
+    for name in sorted(starts, key=starts.__getitem__):
+        if starts[name] != end:
+            raise BundleError(f"tensor {name} does not lie right after the one before it")
+        end += BYTES[expected[name][0]] * math.prod(expected[name][1])
+    return starts
+
+
+def _tensors(content: bytearray, manifest: Manifest, starts: Mapping[str, int]) -> dict[str, np.ndarray]:
+    """The tensors, which share the memory of the bytes that were read."""
+    tensors = {}
+    for name, (dtype, shape) in manifest.tensors().items():
+        values = np.frombuffer(content, {"U8": "u1", "F32": "<f4"}[dtype], math.prod(shape), starts[name])
+        if dtype == "F32":
+            largest = np.abs(values).max()
+            if not np.isfinite(largest):
+                raise BundleError(f"tensor {name} holds values that are no numbers")
+            if largest > MAX_VALUE:
+                raise BundleError(
+                    f"tensor {name} holds values up to {largest:.3g}, and none that paints exceeds {MAX_VALUE:g}"
+                )
+        tensors[name] = values.reshape(shape)
+    return tensors

@@ -785,9 +785,10 @@ class TestScalesOfPatches:
     @pytest.mark.parametrize(
         ("change", "why"),
         [
-            (lambda scales: scales[0].update(height=6), "less than 7 pixels"),
-            (lambda scales: scales[1].update(width=3), "less than 7 pixels"),
-            (lambda scales: scales[1].update(height=65_536, width=65_536), "more than 262144 pixels"),
+            (lambda scales: scales[0].update(height=6), "greater than or equal to 7"),
+            (lambda scales: scales[1].update(width=3), "greater than or equal to 7"),
+            (lambda scales: scales[1].update(height=65_536, width=65_536), "at most 268435456 are allowed"),
+            (lambda scales: scales[1].update(height=600, width=600), "compare .* pairs of patches"),
             (lambda scales: scales[-1].update(channels=None), "above one with them"),
             (lambda scales: [one.update(channels=None) for one in scales], "no scale has channels"),
         ],

@@ -14,6 +14,12 @@ from singan_toolkit.pyramid.architecture import PATCH
 MIN_SIZE = 25
 MAX_SIZE = 250
 FACTOR = 4 / 3
+LEAST_FACTOR = 1.05
+"""Below which growing beyond the finest scale takes :data:`FACTOR`: tiny pictures have factors of about 1."""
+MAX_PIXELS = 1 << 28
+"""Of all scales together."""
+MAX_PAIRS = 1 << 33
+"""Of pixels, over all scales of patches: in each round the distances between all patches of a picture are taken."""
 
 Size = tuple[int, int]
 """(height, width) in pixels."""
@@ -34,13 +40,26 @@ class Geometry:
 
     Attributes:
         sizes: (height, width) of every scale in pixels, coarsest first.
-        factor: r > 1, how much larger each scale is than the one below it (paper section 2).
+        factor: r >= 1, how much larger each scale is than the one below it (paper section 2).
         patch_scales: How many of them, the coarsest, rebuild pictures from patches and have no network.
+
+    Raises:
+        ValueError: The scales have more pixels than a machine could work through.
     """
 
     sizes: tuple[Size, ...]
     factor: float
     patch_scales: int = 0
+
+    def __post_init__(self) -> None:
+        pixels = [height * width for height, width in self.sizes]
+        if sum(pixels) > MAX_PIXELS:
+            raise ValueError(f"its scales have {sum(pixels)} pixels, at most {MAX_PIXELS} are allowed (see max_size)")
+        if (pairs := sum(count**2 for count in pixels[: self.patch_scales])) > MAX_PAIRS:
+            raise ValueError(
+                f"its scales of patches compare {pairs} pairs of patches, at most {MAX_PAIRS} are allowed "
+                "(see patches_to and min_size)"
+            )
 
     @classmethod
     def of_picture(
@@ -68,7 +87,7 @@ class Geometry:
                 by 4/3, whatever the factor; the others divide what is left. 0 is none.
 
         Raises:
-            ValueError: The picture, or what ``max_size`` leaves of it, is too small for a pyramid.
+            ValueError: The picture, or what ``max_size`` leaves of it, is too small or too large for a pyramid.
         """
         shorter, longer = min(height, width), max(height, width)
         if shorter < min_size:
@@ -141,7 +160,8 @@ class Geometry:
             wanted: (height, width) to end at; no steps lead to a size that is no larger.
         """
         growth = math.sqrt(math.prod(wanted) / math.prod(size))
-        number = max(1, round(math.log(growth) / math.log(self.factor))) if growth > 1 else 0
+        factor = self.factor if self.factor >= LEAST_FACTOR else FACTOR
+        number = max(1, round(math.log(growth) / math.log(factor))) if growth > 1 else 0
         return tuple(
             Step(
                 len(self.sizes) - 1,

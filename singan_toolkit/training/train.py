@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+import math
 import time
 from pathlib import Path
+from typing import Any
 
-from singan_toolkit.bundle import Bundle, training_record
+from pydantic import ValidationError
+
+from singan_toolkit.bundle import Bundle, BundleError, training_record
 from singan_toolkit.imaging.pictures import Picture, PictureError
 from singan_toolkit.imaging.tensors import to_bytes, to_tensor
+from singan_toolkit.pyramid.architecture import channels_at
 from singan_toolkit.pyramid.geometry import Geometry
 from singan_toolkit.pyramid.resample import resize
 from singan_toolkit.training.events import Event, Observer, TrainingStarted, ignore
 from singan_toolkit.training.loop import Change, retrain_pyramid, train_pyramid
 from singan_toolkit.training.presets import DEFAULT_PRESET, PRESETS
 from singan_toolkit.training.settings import Settings
+
+MOST_STEPS = 120_000
+"""Of a scale that is trained anew by a bundle's settings: ten times as many as of preset ``paper``."""
+MOST_VALUES = 1 << 27
+"""Of one layer in one such step: half a gigabyte."""
 
 
 def train_bundle(
@@ -40,10 +50,12 @@ def train_bundle(
         undoes: What the networks learn to undo, if anything; see :func:`train_pyramid`.
 
     Raises:
-        PictureError: The picture is too small, too thin or partly transparent.
-        ValueError: The device is not here.
+        PictureError: The picture is too small, too thin, too large or partly transparent.
+        ValueError: The device is not here, or the seed is no number of 64 bits.
         TrainingError: A scale diverged even with ever smaller steps.
     """
+    if not -(1 << 63) <= seed < 1 << 64:
+        raise ValueError("the seed must be a number of 64 bits")
     if picture.alpha is not None and (clear := (picture.alpha < 1).mean()) > 0:
         raise PictureError(
             f"{picture.name} is transparent in {clear:.0%} of its pixels, and a pyramid learns colours only: "
@@ -98,6 +110,7 @@ def retrain_scale(
         observer: Told what happens.
 
     Raises:
+        BundleError: The bundle's settings are not valid, or ask for more work than is done on a file's word.
         TrainingError: The scale diverged even with ever smaller steps.
     """
     started = time.monotonic()
@@ -111,7 +124,7 @@ def retrain_scale(
     pyramid = retrain_pyramid(
         bundle.pyramid(device),
         to_tensor(bundle.picture),
-        Settings.model_validate(kept),
+        _admitted(bundle, kept),
         scale,
         change,
         restores,
@@ -121,3 +134,32 @@ def retrain_scale(
     seconds = round(time.monotonic() - started, 3)
     new = record.model_copy(update=dict(parent=bundle.manifest.digest, seconds=seconds))
     return Bundle.of_pyramid(pyramid, bundle.picture, new, name=bundle.name)
+
+
+def _admitted(bundle: Bundle, kept: dict[str, Any]) -> Settings:
+    """The settings of a file that anyone may have made, if they ask for no more than training can take."""
+    try:
+        settings = Settings.model_validate(kept)
+    except ValidationError as error:
+        problem = error.errors()[0]
+        raise BundleError(
+            f"{bundle.name} cannot be trained anew: of its settings {problem['loc'][0]} is wrong: {problem['msg']}"
+        ) from None
+    networks = len(bundle.geometry.sizes) - bundle.geometry.patch_scales
+    steps = max(settings.iterations, settings.finest_iterations) * (
+        settings.discriminator_steps + settings.generator_steps
+    )
+    values = math.prod(settings.batch_at(*bundle.geometry.finest)) * channels_at(
+        networks - 1, settings.channels, settings.max_channels
+    )
+    for what, asked, most in (
+        ("steps", steps, MOST_STEPS),
+        ("values a step and layer", values, MOST_VALUES),
+        ("pixels of samples", settings.pool_pixels, MOST_VALUES),
+    ):
+        if asked > most:
+            raise BundleError(
+                f"{bundle.name} is not trained anew: its settings ask for {asked:,} {what}, and at most {most:,} are "
+                "taken on a file's word; use it as it is, or train its picture with other settings"
+            )
+    return settings

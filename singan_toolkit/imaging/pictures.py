@@ -15,6 +15,19 @@ import tifffile
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from singan_toolkit.files import write_whole
+from singan_toolkit.imaging.formats import PICTURE_ENDINGS, readable_endings
+
+__all__ = [
+    "PICTURE_ENDINGS",
+    "WRITABLE",
+    "Picture",
+    "PictureError",
+    "encode_picture",
+    "ffmpeg",
+    "read_picture",
+    "readable_endings",
+    "write_picture",
+]
 
 WRITABLE = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")
 _TIFF = (".tif", ".tiff")

@@ -260,7 +260,7 @@ class TestReading:
         elif kind == "deep tif":
             tifffile.imwrite(path, stored, photometric="rgb", extratags=[(0x112, 3, 1, orientation, True)])
         else:
-            options: dict[str, Any] = dict(quality=95, subsampling=0) if kind == "jpg" else {}
+            options: dict[str, Any] = dict(quality=95, subsampling=0) if kind == "jpg" else dict(lossless=True)
             Image.fromarray(stored).save(path, exif=exif, dpi=(300, 200), **options)
         picture = read_picture(path)
         expected = upright(stored)

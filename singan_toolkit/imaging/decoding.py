@@ -12,14 +12,14 @@ from io import BytesIO
 
 import imagecodecs
 import numpy as np
-from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageFile, ImageOps, UnidentifiedImageError
 
 from singan_toolkit.imaging.formats import PictureError, format_of, formats, why_unread
 from singan_toolkit.imaging.profiles import fits, srgb_values, written
 from singan_toolkit.imaging.tiff import deep_tiff
 
 MAX_PIXELS = 178_956_970
-"""Pixels that a picture may have: Pillow's own limit. The environment variable ``SINGAN_TK_MAX_PIXELS`` sets another."""
+"""Pixels that a picture may have: Pillow's own limit. Another is set by the environment: ``SINGAN_TK_MAX_PIXELS``."""
 _KEPT_EXIF = {
     *(ExifTags.Base.ImageDescription, ExifTags.Base.Make, ExifTags.Base.Model, ExifTags.Base.Software),
     *(ExifTags.Base.DateTime, ExifTags.Base.Artist, ExifTags.Base.Copyright),
@@ -41,6 +41,9 @@ class Tags:
     profile: bytes | None = None
     dpi: tuple[float, float] | None = None
     exif: bytes | None = None
+
+
+UNTAGGED = Tags()
 
 
 def decode(content: bytes, ending: str) -> tuple[np.ndarray, Tags]:
@@ -105,7 +108,7 @@ def _decoded(content: bytes) -> tuple[np.ndarray, Tags]:
         exif = Image.Exif()
         exif.load_from_fp(BytesIO(content))
         return _upright(deep, exif, _dpi_of_tiff(exif), exif.get(ExifTags.Base.InterColorProfile))
-    image: Image.Image = Image.open(BytesIO(content), formats=formats())
+    image = Image.open(BytesIO(content), formats=formats())
     check_pixels(image.width * image.height)
     _refuse_what_loses_depth(image, content)
     profile, dpi = image.info.get("icc_profile"), image.info.get("dpi")
@@ -116,19 +119,10 @@ def _decoded(content: bytes) -> tuple[np.ndarray, Tags]:
         pixels: np.ndarray = imagecodecs.png_decode(content)
         return _upright(pixels.reshape(image.height, image.width, -1), exif, dpi, profile)
     ImageOps.exif_transpose(image, in_place=True)
-    if image.mode in ("RGBa", "La"):
-        image = image.convert(image.mode.upper())
-    elif "transparency" in image.info or image.mode == "PA":
-        image = image.convert("LA" if image.mode in ("1", "L") else "RGBA")
-    elif image.mode not in ("1", "L", "LA", "RGB", "RGBA", "I", "I;16", "I;16L", "I;16B"):
-        if image.mode == "CMYK" and profile and fits(profile, 4):
-            image = Image.fromarray(srgb_values(np.asarray(image), profile))
-        else:
-            image = image.convert("RGB")
-    return _channels(np.asarray(image)), Tags(profile, _valid_dpi(dpi, turned), _kept(image.getexif()))
+    return _values(image, profile), Tags(profile, _valid_dpi(dpi, turned), _kept(exif))
 
 
-def _refuse_what_loses_depth(image: Image.Image, content: bytes) -> None:
+def _refuse_what_loses_depth(image: ImageFile.ImageFile, content: bytes) -> None:
     """Refuse what Pillow reads, but with fewer bits than the file has."""
     depth = 8
     if image.format == "PPM" and image.mode == "RGB" and image.tile:
@@ -140,16 +134,23 @@ def _refuse_what_loses_depth(image: Image.Image, content: bytes) -> None:
         raise PictureError(f"{image.format} of colours is read at 8 bits only, and this has more: convert it to PNG")
 
 
-def _channels(pixels: np.ndarray) -> np.ndarray:
-    """(H, W, C), uint8 or uint16, of what Pillow hands over."""
+def _values(image: Image.Image, profile: bytes | None) -> np.ndarray:
+    """(H, W, C), uint8 or uint16, of what Pillow read."""
+    if image.mode == "CMYK" and profile and fits(profile, 4):
+        return srgb_values(np.asarray(image), profile)
+    if image.mode in ("RGBa", "La"):
+        image = image.convert(image.mode.upper())
+    elif "transparency" in image.info or image.mode == "PA":
+        image = image.convert("LA" if image.mode in ("1", "L") else "RGBA")
+    elif image.mode not in ("1", "L", "LA", "RGB", "RGBA", "I", "I;16", "I;16L", "I;16B"):
+        image = image.convert("RGB")
+    pixels = np.asarray(image)
     if pixels.dtype == bool:
         pixels = pixels.astype(np.uint8) * 255
-    if pixels.dtype == np.int32 and 0 <= pixels.min() and pixels.max() <= 65535:
-        pixels = pixels.astype(np.uint16)  # 16-bit grey
-    if pixels.dtype.kind == "u" and pixels.dtype.itemsize == 2:
-        pixels = pixels.astype(np.uint16)  # of either byte order
-    if pixels.dtype not in (np.uint8, np.uint16):
-        raise PictureError("its values are neither of 8 nor of 16 bits: convert it first")
+    if image.mode.startswith("I"):  # 16-bit grey, of either byte order or as larger integers
+        if not 0 <= pixels.min() <= pixels.max() <= 65535:
+            raise PictureError("its values are neither of 8 nor of 16 bits: convert it first")
+        pixels = pixels.astype(np.uint16)
     return pixels if pixels.ndim == 3 else pixels[..., None]
 
 
@@ -193,8 +194,8 @@ def _kept(exif: Image.Exif) -> bytes | None:
     """What of an EXIF block holds for a result too; None where it cannot be read."""
     with suppress(Exception):  # whatever a damaged block leads to
         block = exif.get_ifd(ExifTags.IFD.Exif)
-        for tag in _SIZES:
-            block.pop(tag, None)
+        for size in _SIZES:
+            block.pop(size, None)
         for tag in set(exif) - _KEPT_EXIF:
             del exif[tag]
         if len(exif):

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from singan_toolkit.files import write_whole
-from singan_toolkit.imaging.decoding import Tags, decode
+from singan_toolkit.imaging.decoding import UNTAGGED, Tags, decode
 from singan_toolkit.imaging.encoding import encode
 from singan_toolkit.imaging.formats import PICTURE_ENDINGS, PictureError, readable_endings
 from singan_toolkit.imaging.profiles import from_srgb, srgb_values, to_srgb
@@ -41,7 +41,7 @@ class Picture:
 
     pixels: np.ndarray
     name: str = "picture"
-    tags: Tags = Tags()
+    tags: Tags = UNTAGGED
 
     @property
     def size(self) -> tuple[int, int]:

@@ -28,9 +28,9 @@ def to_srgb(color: np.ndarray, profile: bytes | None) -> np.ndarray:
         (H, W, 3), float32 in 0..1; what sRGB cannot show is clipped.
     """
     if profile is None or _is_srgb(profile):
-        values = color.astype(np.float32) / np.iinfo(color.dtype).max
+        values: np.ndarray = color.astype(np.float32) / np.iinfo(color.dtype).max
         return values.repeat(3, axis=2) if color.shape[2] == 1 else values
-    return np.clip(_transformed(color, profile, SRGB), 0, 1)
+    return _transformed(color, profile, SRGB).clip(0, 1)
 
 
 def srgb_values(color: np.ndarray, profile: bytes) -> np.ndarray:
@@ -40,7 +40,7 @@ def srgb_values(color: np.ndarray, profile: bytes) -> np.ndarray:
 
 
 def from_srgb(rgb: np.ndarray, profile: bytes | None, grey: bool) -> np.ndarray:
-    """sRGB as colours of a profile.
+    """Colours of a profile for those of sRGB.
 
     Args:
         rgb: (H, W, 3), float in 0..1; clipped.
@@ -51,10 +51,10 @@ def from_srgb(rgb: np.ndarray, profile: bytes | None, grey: bool) -> np.ndarray:
         (H, W, 1 or 3), float32 in 0..1.
     """
     rgb = np.clip(rgb, 0, 1).astype(np.float32)
-    color = (rgb @ _LUMA)[..., None] if grey else rgb
+    color: np.ndarray = (rgb @ _LUMA)[..., None] if grey else rgb
     if profile is None or _is_srgb(profile):
         return color
-    return np.clip(_transformed(color.repeat(3, axis=2) if grey else color, SRGB, profile), 0, 1)
+    return _transformed(color.repeat(3, axis=2) if grey else color, SRGB, profile).clip(0, 1)
 
 
 def fits(profile: bytes, channels: int) -> bool:

@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
 import numpy as np
 import torch
 from torch import Tensor
+
+from singan_toolkit.pyramid.geometry import Size
+from singan_toolkit.pyramid.resample import resize
+
+if TYPE_CHECKING:
+    from singan_toolkit.imaging.pictures import Picture
+
+_PIXELS_AT_ONCE = 1 << 20
 
 
 def to_tensor(rgb: np.ndarray) -> Tensor:
@@ -12,6 +23,18 @@ def to_tensor(rgb: np.ndarray) -> Tensor:
     values = torch.from_numpy(np.array(rgb))
     values = values.float() / 255 if values.dtype == torch.uint8 else values.float()
     return values.permute(2, 0, 1)[None] * 2 - 1
+
+
+def shrunk(picture: Picture, size: Size) -> Tensor:
+    """A picture at another size, as :func:`resize` gives it, in the memory of a part of the picture.
+
+    Returns:
+        (1, 3, height, width), float32 in about -1..1.
+    """
+    rows = max(1, _PIXELS_AT_ONCE // picture.size[1])
+    strips = (replace(picture, pixels=picture.pixels[top : top + rows]) for top in range(0, picture.size[0], rows))
+    narrow = [resize(to_tensor(strip.rgb), (strip.size[0], size[1])) for strip in strips]
+    return resize(torch.cat(narrow, dim=2), size)
 
 
 def to_rgb(tensor: Tensor) -> np.ndarray:

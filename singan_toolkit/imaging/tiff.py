@@ -40,7 +40,7 @@ def deep_tiff(content: bytes, check_pixels: Callable[[int], None]) -> np.ndarray
         check_pixels(page.imagewidth * page.imagelength)
         if sample == tifffile.SAMPLEFORMAT.IEEEFP:
             raise PictureError(f"it is a TIFF of {bits}-bit floating point values: convert it to 8 or 16 bits first")
-        if sample != tifffile.SAMPLEFORMAT.UINT or not (bits in (1, 2, 4, 8, 16)):
+        if sample != tifffile.SAMPLEFORMAT.UINT or bits not in (1, 2, 4, 8, 16):
             raise PictureError(f"it is a TIFF of {bits}-bit values that are not read: convert it to 8 or 16 bits first")
         if bits < 16:
             return None

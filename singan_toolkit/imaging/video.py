@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory, TemporaryFile
@@ -23,13 +23,13 @@ class Clip:
     """A moving picture.
 
     Attributes:
-        frames: (T, H, W, 3), uint8, RGB; or a sequence of T frames, each of which is asked for as it is written.
+        frames: (T, H, W, 3), uint8, RGB.
         fps: Frames per second, above 0.
         loops: Whether players should repeat it; MP4 and WebM have no word for that.
         name: For messages.
     """
 
-    frames: np.ndarray | Sequence[np.ndarray]
+    frames: np.ndarray
     fps: float
     loops: bool = True
     name: str = "clip"

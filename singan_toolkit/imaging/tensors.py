@@ -43,8 +43,13 @@ def to_rgb(tensor: Tensor) -> np.ndarray:
     return rgb
 
 
+def to_values(tensor: Tensor) -> Tensor:
+    """From -1..1 to 0..255, uint8; any shape."""
+    values = tensor.detach().float().clamp(-1, 1).add_(1).div_(2).mul_(255).round_()  # in place: pictures may be large
+    return values.to(torch.uint8)
+
+
 def to_bytes(tensor: Tensor) -> np.ndarray:
     """From one picture (3, H, W) in -1..1 to (H, W, 3), uint8."""
-    values = tensor.detach().float().clamp(-1, 1).add_(1).div_(2).mul_(255).round_()  # in place: pictures may be large
-    pixels: np.ndarray = values.to(torch.uint8).permute(1, 2, 0).contiguous().cpu().numpy()
+    pixels: np.ndarray = to_values(tensor).permute(1, 2, 0).contiguous().cpu().numpy()
     return pixels

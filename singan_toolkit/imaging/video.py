@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import subprocess
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -128,4 +130,6 @@ def _ffmpeg(*arguments: str, frames: Iterable[np.ndarray]) -> None:
         if process.returncode:
             complaints.seek(0)
             complaint = complaints.read(4000).decode(errors="replace").strip().split("\n")[0].rpartition("] ")[2]
+            if complaint.endswith(full := os.strerror(errno.ENOSPC)):
+                raise OSError(errno.ENOSPC, full)
             raise OSError(f"ffmpeg failed: {complaint[:200] or process.returncode}")

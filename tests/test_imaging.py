@@ -233,16 +233,6 @@ class TestReading:
         (tmp_path / "x.png").write_bytes(deep_png(pixels, extra))
         np.testing.assert_array_equal(read_picture(tmp_path / "x.png").pixels, pixels)
 
-    def test_turned_sixteen_bit_colour_png_is_refused(self, tmp_path: Path) -> None:
-        for orientation in (1, 6):
-            exif = Image.Exif()
-            exif[0x112] = orientation
-            extra = png_chunk(b"eXIf", exif.tobytes().removeprefix(b"Exif\0\0"))
-            (tmp_path / f"{orientation}.png").write_bytes(deep_png(noise(4, 5, 3, np.uint16), extra))
-        np.testing.assert_array_equal(read_picture(tmp_path / "1.png").pixels, noise(4, 5, 3, np.uint16))
-        with pytest.raises(PictureError, match=r"6\.png.*16-bit.*upright"):
-            read_picture(tmp_path / "6.png")
-
     @pytest.mark.parametrize(
         ("orientation", "upright"),
         [
@@ -256,18 +246,28 @@ class TestReading:
             (8, np.rot90),
         ],
     )
-    @pytest.mark.parametrize("ending", ["jpg", "tif"])
+    @pytest.mark.parametrize("kind", ["jpg", "tif", "png", "webp", "deep png", "deep tif"])
     def test_exif_orientation(
-        self, tmp_path: Path, ending: str, orientation: int, upright: Callable[[np.ndarray], np.ndarray]
+        self, tmp_path: Path, kind: str, orientation: int, upright: Callable[[np.ndarray], np.ndarray]
     ) -> None:
         exif = Image.Exif()
         exif[0x112] = orientation
-        options: dict[str, Any] = dict(quality=95, subsampling=0) if ending == "jpg" else {}
-        Image.fromarray(blocks()).save(tmp_path / f"x.{ending}", exif=exif, **options)
-        pixels = read_picture(tmp_path / f"x.{ending}").pixels
-        expected = upright(blocks())
-        assert pixels.shape == expected.shape
-        assert np.abs(pixels.astype(int) - expected).max() < 20
+        path = tmp_path / f"x.{kind[-4:].strip()}"
+        stored = blocks() if "deep" not in kind else blocks().astype(np.uint16) * 257
+        if kind == "deep png":
+            extra = png_chunk(b"eXIf", exif.tobytes().removeprefix(b"Exif\0\0"))
+            path.write_bytes(deep_png(stored, extra))
+        elif kind == "deep tif":
+            tifffile.imwrite(path, stored, photometric="rgb", extratags=[(0x112, 3, 1, orientation, True)])
+        else:
+            options: dict[str, Any] = dict(quality=95, subsampling=0) if kind == "jpg" else dict(lossless=True)
+            Image.fromarray(stored).save(path, exif=exif, dpi=(300, 200), **options)
+        picture = read_picture(path)
+        expected = upright(stored)
+        assert picture.pixels.shape == expected.shape
+        assert np.abs(picture.pixels / picture.white - expected / picture.white).max() < 20 / 255
+        if kind in ("jpg", "tif", "png"):
+            assert picture.tags.dpi == pytest.approx((200, 300) if orientation > 4 else (300, 200), rel=1e-3)
 
     @pytest.mark.parametrize(
         ("kind", "ending"),

@@ -77,6 +77,7 @@ class Animate(Task):
             route=geometry.route(),
             noise=SwitchAt(start, Reconstruction(z_star), wandering(seed)),
             samples=range(options["frames"]),
+            in_bytes=True,
             material=(options["fps"], options["loop"], bundle.name),
         )
         if start >= geometry.patch_scales:
@@ -91,13 +92,10 @@ class Animate(Task):
 
     def finish(self, walked: Tensor, plan: Plan) -> Output:
         """All frames as one clip."""
-        import numpy as np
-
-        from singan_toolkit.imaging.tensors import to_bytes
         from singan_toolkit.imaging.video import Clip
 
         fps, loops, name = plan.material
-        return Output([Result(Clip(np.stack([to_bytes(frame) for frame in walked]), fps, loops, name))])
+        return Output([Result(Clip(walked.permute(0, 2, 3, 1).numpy(), fps, loops, name))])
 
 
 @hookimpl

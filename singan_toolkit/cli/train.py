@@ -16,7 +16,6 @@ from singan_toolkit.pyramid.geometry import MAX_SIZE
 from singan_toolkit.training.presets import DEFAULT_PRESET, PRESETS
 
 if TYPE_CHECKING:
-    from singan_toolkit.bundle import Bundle
     from singan_toolkit.tasks.train_many import Trained
 
 _LARGEST = ", ".join(f"{values.get('max_size', MAX_SIZE)} with preset {name}" for name, values in PRESETS.items())
@@ -180,7 +179,7 @@ def _train_many(console: Console, targets: dict[Path, Path], force: bool, how: d
         ):
             for outcome in outcomes:
                 if outcome.bundle:
-                    _save(outcome.bundle, targets[outcome.picture])
+                    outcome.bundle.save(targets[outcome.picture])
                     kept += 1
                 else:
                     failures[outcome.picture] = outcome.error
@@ -193,13 +192,6 @@ def _train_many(console: Console, targets: dict[Path, Path], force: bool, how: d
         show_failures(console, failures)
         console.error(f"{len(failures)} of {len(wanted)} pictures failed{on}")
         raise Exit(1)
-
-
-def _save(bundle: Bundle, target: Path) -> None:
-    try:
-        bundle.save(target)
-    except OSError as error:  # the next would meet it too, after more work
-        raise OSError(f"cannot write {target}: {error.strerror or error}") from error
 
 
 def _tell(console: Console, outcome: Trained, target: Path) -> None:

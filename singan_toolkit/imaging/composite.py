@@ -60,7 +60,6 @@ def blend(picture: Picture, rgb: np.ndarray, weight: np.ndarray) -> Picture:
         weight: (H, W) in 0..1.
 
     Returns:
-        A picture of the same size, depth, greyness and alpha.
+        A picture of the same size, depth, greyness, profile and alpha.
     """
-    below = picture.rgb
-    return picture.with_rgb(below + (rgb - below) * weight[..., None], weight > 0)
+    return picture.with_rgb(rgb, weight)

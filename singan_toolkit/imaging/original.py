@@ -7,8 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from singan_toolkit.imaging.pictures import Picture, PictureError, read_picture
-from singan_toolkit.imaging.tensors import to_rgb, to_tensor
-from singan_toolkit.pyramid.resample import resize
+from singan_toolkit.imaging.tensors import shrunk, to_rgb
 
 _LIKE = 0.06
 """RMS difference up to which a shrunk picture is taken for the training picture: what another resizing or JPEG does."""
@@ -25,9 +24,9 @@ def read_original(path: Path | str, trained: np.ndarray) -> Picture:
         PictureError: The file cannot be read, or shows another picture.
     """
     picture = read_picture(path)
-    shrunk = to_rgb(resize(to_tensor(picture.rgb), (trained.shape[0], trained.shape[1]))[0])
+    small = to_rgb(shrunk(picture, (trained.shape[0], trained.shape[1]))[0])
     shape = picture.size[1] / picture.size[0] / (trained.shape[1] / trained.shape[0])
-    if abs(shape - 1) > 0.05 or np.sqrt(np.mean((shrunk - trained / 255.0) ** 2)) > _LIKE:
+    if abs(shape - 1) > 0.05 or np.sqrt(np.mean((small - trained / 255.0) ** 2)) > _LIKE:
         raise PictureError(
             f"{path} is not the picture that this bundle was trained on: give that one, or train a bundle on {path}"
         )

@@ -6,6 +6,7 @@ drawn in, nor on the device: noise is drawn on the CPU and then moved.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -86,8 +87,10 @@ class RandomWalk:
     """A random walk in noise space around the reconstruction noise; sample i is frame i (supplementary, animation).
 
     z_{t+1} = alpha z* + (1 - alpha) (z_t + beta (z_t - z_{t-1}) + (1 - beta) u_t), u_t white. The deviation from z*
-    then follows a linear recurrence. A walk that loops is that recurrence driven by noise that repeats after the last
-    frame: it is solved in the frequency domain, so the last frame leads to the first as any frame does to the next.
+    then follows a linear recurrence, which forgets: a walk that loops is that recurrence driven by noise that repeats
+    after the last frame, begun so long before the first frame that its beginning no longer matters. So the last frame
+    leads to the first as any frame does to the next. Only the latest frame is kept, so frames are best asked for in
+    order.
 
     Attributes:
         z_star: (1, 1, h, w), h and w those of the noise of scale 0.
@@ -104,29 +107,30 @@ class RandomWalk:
     alpha: float
     beta: float
     seed: int
-    _walked: dict[int, Tensor] = field(default_factory=dict)
+    _reached: dict[tuple[int, Step], tuple[int, Tensor, Tensor]] = field(default_factory=dict)
 
     def __call__(self, place: int, step: Step, samples: Sequence[int]) -> Tensor:
         center = Reconstruction(self.z_star)(place, step, samples)
-        if place not in self._walked:
-            self._walked[place] = self._deviations(place, step)
-        return center + self._walked[place][list(samples)]
+        return center + torch.stack([self._deviation(place, step, frame) for frame in samples])
 
-    def _deviations(self, place: int, step: Step) -> Tensor:
-        """(frames, 3, height, width)."""
-        drawn = Gaussian(self.seed)(place, step, range(self.frames))
+    def _deviation(self, place: int, step: Step, frame: int) -> Tensor:
+        """(3, height, width)."""
         drag = 1 - self.alpha
-        if self.loops:
-            turn = torch.exp(2j * torch.pi * torch.arange(self.frames // 2 + 1) / self.frames)[:, None, None, None]
-            response = drag * (1 - self.beta) / (turn - drag * (1 + self.beta - self.beta / turn))
-            walked: Tensor = torch.fft.irfft(torch.fft.rfft(drawn, dim=0) * response, n=self.frames, dim=0)
-            return walked
-        here = before = torch.zeros_like(drawn[0])
-        path = []
-        for push in drawn:
-            path.append(here)
+        time, here, before = self._reached.get((place, step), (frame + 1, self.z_star, self.z_star))
+        if time > frame:
+            time = -self._memory() if self.loops else 0
+            here = before = torch.zeros((PICTURE_CHANNELS, step.height, step.width))
+        for earlier in range(time, frame):
+            push = Gaussian(self.seed)(place, step, [earlier % self.frames])[0]
             here, before = drag * (here + self.beta * (here - before) + (1 - self.beta) * push), here
-        return torch.stack(path)
+        self._reached[place, step] = frame, here, before
+        return here
+
+    def _memory(self) -> int:
+        """Frames after which a push is down to a millionth."""
+        drag = 1 - self.alpha
+        fading = max(abs(np.roots([1, -drag * (1 + self.beta), drag * self.beta])))
+        return math.ceil(math.log(1e-6) / math.log(fading)) if fading > 1e-6 else 1
 
 
 AS_TRAINED = 0.5

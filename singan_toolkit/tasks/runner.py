@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from singan_toolkit.bundle import Bundle
+from singan_toolkit.imaging.tensors import to_values
 from singan_toolkit.pyramid.walk import Pyramid, walk
 from singan_toolkit.tasks.manager import Plugins, installed_plugins
 from singan_toolkit.tasks.task import Output, Plan, Retraining, Task, TaskError
@@ -153,13 +154,18 @@ class _Run:
         batch = max(1, BATCH_PIXELS // pixels)
         samples = list(plan.samples)
         pyramid = self._retrained(plan.retraining) if plan.retraining else self.pyramid
-        walked = []
+        walked: Tensor | None = None
         for first in range(0, len(samples), batch):
             part, start = slice(first, first + batch), plan.start
             if start is not None and len(start) > 1:
                 start = start[part]
-            walked.append(walk(pyramid, plan.route, plan.noise, start, samples[part], plan.constraint).cpu())
-        return torch.cat(walked) if walked[1:] else walked[0]
+            done = walk(pyramid, plan.route, plan.noise, start, samples[part], plan.constraint)
+            done = to_values(done).cpu() if plan.in_bytes else done.cpu()
+            if walked is None:
+                walked = torch.empty((len(samples), *done.shape[1:]), dtype=done.dtype)
+            walked[part] = done
+        assert walked is not None, "a plan has one sample at least"
+        return walked
 
     def _retrained(self, retraining: Retraining) -> Pyramid:
         from singan_toolkit.tasks.retrain import retrained  # which imports all of training

@@ -101,6 +101,8 @@ class Plan:
         focus: (H, W) bool: where the change matters; everywhere by default.
         constraint: What every step of the walk must keep; see :mod:`singan_toolkit.pyramid.constraints`.
         retraining: A scale to train anew before the walk.
+        in_bytes: Whether what was walked is kept as uint8 in 0..255, in a quarter of the memory: for many pictures that
+            are not worked on any more.
         material: Whatever :meth:`Task.finish` wants to find again.
     """
 
@@ -112,6 +114,7 @@ class Plan:
     focus: Tensor | None = None
     constraint: Constraint | None = None
     retraining: Retraining | None = None
+    in_bytes: bool = False
     material: Any = None
 
 
@@ -175,7 +178,8 @@ class Task(ABC):
         """Post-processing: from the walk's pictures to the user's.
 
         Args:
-            walked: (len(plan.samples), 3, H, W) in about -1..1, float32 on the CPU; H and W are the last step's.
+            walked: (len(plan.samples), 3, H, W) in about -1..1, float32 on the CPU; H and W are the last step's. Where
+                the plan wants it ``in_bytes``, uint8 in 0..255.
             plan: What :meth:`plan` returned.
         """
 

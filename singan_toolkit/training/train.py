@@ -11,10 +11,9 @@ from pydantic import ValidationError
 
 from singan_toolkit.bundle import Bundle, BundleError, training_record
 from singan_toolkit.imaging.pictures import Picture, PictureError
-from singan_toolkit.imaging.tensors import to_bytes, to_tensor
+from singan_toolkit.imaging.tensors import shrunk, to_bytes, to_tensor
 from singan_toolkit.pyramid.architecture import channels_at
 from singan_toolkit.pyramid.geometry import Geometry
-from singan_toolkit.pyramid.resample import resize
 from singan_toolkit.training.events import Event, Observer, TrainingStarted, ignore
 from singan_toolkit.training.loop import Change, retrain_pyramid, train_pyramid
 from singan_toolkit.training.presets import DEFAULT_PRESET, PRESETS
@@ -56,7 +55,7 @@ def train_bundle(
     """
     if not -(1 << 63) <= seed < 1 << 64:
         raise ValueError("the seed must be a number of 64 bits")
-    if picture.alpha is not None and (clear := (picture.alpha < 1).mean()) > 0:
+    if picture.alpha is not None and (clear := float((picture.alpha < 1).mean())) > 0:
         raise PictureError(
             f"{picture.name} is transparent in {clear:.0%} of its pixels, and a pyramid learns colours only: "
             "lay it on a background first"
@@ -76,7 +75,7 @@ def train_bundle(
             precision = event.precision
         observer(event)
 
-    real = resize(to_tensor(picture.rgb), geometry.finest)
+    real = shrunk(picture, geometry.finest)
     pyramid = train_pyramid(real, geometry, settings, seed, device, observe, undoes)
     record = training_record(
         picture=picture.name,

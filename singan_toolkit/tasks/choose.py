@@ -37,8 +37,8 @@ SMALLEST = 32
 """Sides of a picture for which there is still something to measure at half the resolution."""
 DRIFT = 15.0
 """What a drift of 1 costs where the whole is redrawn, in e-folds of the texture distance."""
-CARE = 1.5
-"""Power of the drift that a gain in a focus is divided by; with 1 pasted objects come out too dissolved."""
+CARE = 2.5
+"""Power of the drift that a gain in a focus is divided by; with less, pasted objects come out too dissolved."""
 MAX_QUERIES = 1500
 MAX_REFERENCES = 12_000
 

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 import torch
 
-from singan_toolkit.bench import comparison, frechet, plain, quality, start
+from singan_toolkit.bench import comparison, plain, start
 from singan_toolkit.bench.excerpt import untrained_pyramid
 from singan_toolkit.bench.flops import FlopCount, count_flops
 from singan_toolkit.bench.fresh import fresh, peak_memory
@@ -26,6 +26,8 @@ from singan_toolkit.bench.results import Comparison, Doing, Machine, Start, Trai
 from singan_toolkit.bench.subject import Subject
 from singan_toolkit.cli import main
 from singan_toolkit.imaging.pictures import PictureError, read_picture
+from singan_toolkit.measures import features
+from singan_toolkit.measures import samples as quality
 from singan_toolkit.pyramid.geometry import Geometry
 from singan_toolkit.pyramid.networks import Discriminator
 from singan_toolkit.training.losses import gradient_penalty
@@ -134,9 +136,9 @@ class TestQuality:
         apart = [np.full_like(picture, 100), np.full_like(picture, 120)]
         assert quality.diversity(picture, apart) == pytest.approx(10 / picture.mean(axis=-1).std())
 
-    @pytest.mark.skipif(not frechet.features_installed(), reason=f"needs {frechet.PACKAGE}")
+    @pytest.mark.skipif(not features.features_installed(), reason=f"needs {features.PACKAGE}")
     def test_frechet_distance_is_zero_for_the_picture_and_grows_with_noise(self, picture: np.ndarray) -> None:
-        distance = frechet.FrechetDistance(picture)
+        distance = features.FeatureDistance(picture)
         found = np.array([distance(noisy(picture, deviation)) for deviation in (0, 5, 20, 60)])
         np.testing.assert_allclose(found[0], 0, atol=1e-9)
         assert (np.diff(found, axis=0) > 0).all()
@@ -292,7 +294,7 @@ def tk(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> C
     """Call ``singan-tk bench`` in this process with measurements that are ready."""
     told = [Doing("waiting"), MACHINE, SCALE, SCALE, TRAINED]
     monkeypatch.setattr("singan_toolkit.bench.sections.measure", lambda *_: iter(told))
-    monkeypatch.setattr("singan_toolkit.bench.frechet.features_installed", lambda: False)
+    monkeypatch.setattr("singan_toolkit.measures.features.features_installed", lambda: False)
     monkeypatch.setenv("COLUMNS", "100")
     for name in ("FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE"):
         monkeypatch.delenv(name, raising=False)
@@ -390,7 +392,7 @@ class TestCommand:
             assert 0 < row["iteration_ms"] * 2e-3 <= row["seconds"]
             assert row["share"] == pytest.approx(row["gflops"] / peak)
         assert min(whole["novelty"], whole["diversity"], whole["patch_distance"]) > 0
-        assert (whole["frechet_2"] is not None) == frechet.features_installed()
+        assert (whole["frechet_2"] is not None) == features.features_installed()
         assert whole["memory_mib"] is None or whole["memory_mib"] > 50
         beginnings = "measuring: ", "Frechet distance (FD) not measured: "
         for line in done.stderr.splitlines():

@@ -10,7 +10,7 @@ import singan_toolkit as st
 from singan_toolkit.imaging.tensors import to_tensor
 from singan_toolkit.pyramid.layout import CANDIDATE, LAYOUT_STEPS, most_typical
 from singan_toolkit.pyramid.noise import Gaussian
-from singan_toolkit.pyramid.patches import patch_distances
+from singan_toolkit.pyramid.patches import sliced_wasserstein_distances
 from singan_toolkit.pyramid.resample import resize
 from singan_toolkit.pyramid.walk import walk
 
@@ -45,7 +45,7 @@ def test_the_layout_nearest_to_the_picture_for_its_change_is_chosen(
     for sample, number in enumerate(chosen(tiny_bundle, 4)):
         numbers = [sample + n * CANDIDATE for n in range(4)]
         layouts = [walk(pyramid, route, Gaussian(5), samples=[one]) for one in numbers]
-        distances = [patch_distances(expected, layout, directions=32)[0] for layout in layouts]
+        distances = [sliced_wasserstein_distances(expected, layout, directions=32)[0] for layout in layouts]
         changes = [rmse(layout, expected) for layout in layouts]
         worth = [distance / (change + 0.02) ** 1.5 for distance, change in zip(distances, changes, strict=True)]
         assert number == numbers[int(np.argmin(worth))]
@@ -61,7 +61,7 @@ def test_candidates_bring_generated_pictures_nearer(tiny_bundle: st.Bundle) -> N
     means = []
     for candidates in (1, 16):
         drawn = tiny_bundle.run("generate", count=12, candidates=candidates)
-        means.append(patch_distances(real, torch.cat([to_tensor(one) for one in drawn])).mean())
+        means.append(sliced_wasserstein_distances(real, torch.cat([to_tensor(one) for one in drawn])).mean())
     assert means[1] < means[0]
 
 
@@ -77,19 +77,19 @@ def test_large_samples_get_fewer_candidates(tiny_bundle: st.Bundle) -> None:
 def test_the_same_patches_are_at_no_distance_wherever_they_are() -> None:
     picture = blurred_noise(30, 36)
     twice = torch.cat([picture, picture], dim=3)
-    (same,) = patch_distances(picture, picture)
-    (repeated,) = patch_distances(picture, twice, levels=1)
-    (other,) = patch_distances(picture, blurred_noise(30, 36, seed=1), levels=1)
+    (same,) = sliced_wasserstein_distances(picture, picture)
+    (repeated,) = sliced_wasserstein_distances(picture, twice, levels=1)
+    (other,) = sliced_wasserstein_distances(picture, blurred_noise(30, 36, seed=1), levels=1)
     assert same == 0
     assert repeated < 0.3 * other
 
 
 def test_each_picture_of_a_batch_is_measured_alone() -> None:
     real, pictures = blurred_noise(24, 24), torch.cat([blurred_noise(24, 30, seed) for seed in (1, 2)])
-    alone = [patch_distances(real, picture[None])[0] for picture in pictures]
-    np.testing.assert_allclose(patch_distances(real, pictures), alone, rtol=1e-5)
+    alone = [sliced_wasserstein_distances(real, picture[None])[0] for picture in pictures]
+    np.testing.assert_allclose(sliced_wasserstein_distances(real, pictures), alone, rtol=1e-5)
 
 
 def test_a_picture_without_a_whole_patch_is_refused() -> None:
     with pytest.raises(ValueError, match="smaller than a patch of 7 pixels"):
-        patch_distances(torch.zeros(1, 3, 9, 6), torch.zeros(1, 3, 9, 9))
+        sliced_wasserstein_distances(torch.zeros(1, 3, 9, 6), torch.zeros(1, 3, 9, 9))

@@ -21,11 +21,10 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
-from singan_toolkit import Bundle, TaskError, train
+from singan_toolkit import Bundle, TaskError, machine, train
 from singan_toolkit.cli import cli
 from singan_toolkit.cli.console import Console
 from singan_toolkit.cli.progress import PicturesProgress
-from singan_toolkit.tasks import machine
 from singan_toolkit.tasks.inputs import bundle_paths, find_pictures, names_one_file
 from singan_toolkit.tasks.train_many import Trained, train_many
 from singan_toolkit.training.events import Event, Progress

@@ -12,6 +12,7 @@ from torch.utils.benchmark import Timer
 
 from singan_toolkit.bench.fresh import Emit
 from singan_toolkit.bench.results import Machine
+from singan_toolkit.machine import cores
 from singan_toolkit.pyramid.device import pick_device
 from singan_toolkit.training.precision import pick_precision
 
@@ -29,12 +30,11 @@ def measure_machine(emit: Emit, device: str) -> None:
     """
     chosen = pick_device(device)
     cuda = chosen.type == "cuda"
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     emit(
         Machine(
             processor=processor_name(),
             threads=torch.get_num_threads(),
-            cores=cores,
+            cores=cores(),
             memory_gib=_memory(),
             torch=torch.__version__,
             device=chosen.type,

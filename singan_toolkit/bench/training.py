@@ -9,15 +9,15 @@ from statistics import mean
 
 import numpy as np
 
-from singan_toolkit.bench import quality
 from singan_toolkit.bench.flops import count_flops
-from singan_toolkit.bench.frechet import FrechetDistance, features_installed
 from singan_toolkit.bench.fresh import Emit, fresh, peak_memory
 from singan_toolkit.bench.machine import gpu_peak_memory
 from singan_toolkit.bench.results import Doing, Machine, Trained, TrainedScale
 from singan_toolkit.bench.subject import Subject
 from singan_toolkit.bundle import Bundle
 from singan_toolkit.imaging.pictures import Picture, write_picture
+from singan_toolkit.measures import samples as quality
+from singan_toolkit.measures.features import FeatureDistance, features_installed
 from singan_toolkit.training import events
 from singan_toolkit.training.events import Event
 from singan_toolkit.training.train import train_bundle
@@ -62,7 +62,7 @@ def _train(emit: Emit, subject: Subject, machine: Machine, flops: Sequence[float
     if subject.keep:
         name = f"{Path(subject.picture.name).stem}-{subject.preset}-{max(height, width)}"
         _keep(bundle, samples, subject.keep / name)
-    frechet = list(map(FrechetDistance(real), samples)) if features_installed() else []
+    frechet = list(map(FeatureDistance(real), samples)) if features_installed() else []
     emit(
         Trained(
             preset=subject.preset,

@@ -98,9 +98,9 @@ def bench(
     subjects = [Subject.of_preset(photo, preset, size, settings, **how) for size in sizes for preset in presets]
     paper = Subject.of_preset(photo, "paper", sizes[0], settings, **how)
 
-    from singan_toolkit.bench.frechet import PACKAGE, features_installed
     from singan_toolkit.bench.results import Doing, Trained
     from singan_toolkit.bench.sections import measure
+    from singan_toolkit.measures.features import PACKAGE, features_installed
 
     show = _Rows(console).show
     with _Progress(console) as progress:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from singan_toolkit.pyramid.geometry import Step
 from singan_toolkit.pyramid.noise import NoiseSource
-from singan_toolkit.pyramid.patches import PIXELS_AT_ONCE, patch_distances
+from singan_toolkit.pyramid.patches import PIXELS_AT_ONCE, sliced_wasserstein_distances
 from singan_toolkit.pyramid.resample import resize
 from singan_toolkit.pyramid.walk import Pyramid, walk
 
@@ -70,7 +70,7 @@ def most_typical(
         numbers = np.array([[sample + candidate * CANDIDATE for candidate in range(candidates)] for sample in part])
         layouts = walk(pyramid, steps, noise, samples=numbers.flatten().tolist())
         changes = (layouts - still).square().mean((1, 2, 3)).sqrt().cpu().numpy()
-        distances = patch_distances(expected, layouts, directions=32)
+        distances = sliced_wasserstein_distances(expected, layouts, directions=32)
         worth = (distances / (changes + SAME) ** CARE).reshape(numbers.shape)
         chosen += numbers[np.arange(len(part)), worth.argmin(axis=1)].tolist()
     return chosen

@@ -12,7 +12,7 @@ PIXELS_AT_ONCE = 65_536
 """In batches of pictures, about."""
 
 
-def patch_distances(
+def sliced_wasserstein_distances(
     real: Tensor, pictures: Tensor, patch: int = 7, directions: int = 256, levels: int = 4
 ) -> np.ndarray:
     """Sliced Wasserstein distance of each picture's patches to those of a real one (Rabin et al. 2011).

@@ -17,14 +17,15 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import fmean
 
 import numpy as np
 import torch
-from scipy.linalg import sqrtm
 from torch import Tensor
 from torch.nn import functional as F
 
 from singan_toolkit.imaging.tensors import to_tensor
+from singan_toolkit.measures.frechet import frechet_distance, moments
 from singan_toolkit.pyramid.resample import resize
 from singan_toolkit.tasks.task import Plan
 
@@ -32,7 +33,6 @@ PATCH = 7
 STRUCTURE = 4
 """Deviation of the blur that leaves structure only, in pixels of the finest scale."""
 FILTERS = 48
-RIDGE = 1e-9
 SMALLEST = 32
 """Sides of a picture for which there is still something to measure at half the resolution."""
 DRIFT = 15.0
@@ -106,14 +106,12 @@ def texture_distance(picture: Tensor, real: Tensor) -> float:
     """
     distances = []
     for theirs, ours in zip(_texture(real), _texture(picture), strict=True):
-        spread, own = np.cov(theirs, rowvar=False), np.cov(ours, rowvar=False)
-        shift = theirs.mean(0) - ours.mean(0)
-        root = sqrtm((spread + RIDGE * np.eye(len(own))) @ (own + RIDGE * np.eye(len(own)))).real
-        distances.append((shift @ shift + np.trace(spread + own - 2 * root)) / np.trace(spread))
-    return max(float(np.mean(distances)), 1e-6)
+        expected, found = moments(theirs), moments(ours)
+        distances.append(frechet_distance(expected, found) / float(expected[1].trace()))
+    return max(fmean(distances), 1e-6)
 
 
-def _texture(picture: Tensor) -> list[np.ndarray]:
+def _texture(picture: Tensor) -> list[Tensor]:
     random = torch.Generator().manual_seed(0)
     filters = torch.randn((FILTERS, 3, PATCH, PATCH), generator=random)
     filters -= filters.mean((2, 3), keepdim=True)
@@ -123,7 +121,7 @@ def _texture(picture: Tensor) -> list[np.ndarray]:
     energies = []
     for _ in range(2):
         amplitude = F.avg_pool2d(F.conv2d(picture, filters).abs(), 5, 2)
-        energies.append(amplitude[0].flatten(1).T.double().numpy())
+        energies.append(amplitude[0].flatten(1).T)
         picture = resize(picture, (picture.shape[-2] // 2, picture.shape[-1] // 2))
     return energies
 

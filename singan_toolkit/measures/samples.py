@@ -26,7 +26,7 @@ def patch_distances(real: np.ndarray, samples: Sequence[np.ndarray]) -> list[flo
         ValueError: The picture is smaller than a patch.
     """
     one, others = (torch.from_numpy(np.stack(some)).permute(0, 3, 1, 2).float() for some in ([real], samples))
-    distances: list[float] = patches.patch_distances(one, others).tolist()
+    distances: list[float] = patches.sliced_wasserstein_distances(one, others).tolist()
     return distances
 
 

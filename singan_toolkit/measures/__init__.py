@@ -1,0 +1,1 @@
+"""How much a picture looks like another, by numbers."""

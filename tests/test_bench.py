@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from scipy.linalg import sqrtm
 
 from singan_toolkit.bench import comparison, plain, start
 from singan_toolkit.bench.excerpt import untrained_pyramid
@@ -28,6 +29,7 @@ from singan_toolkit.cli import main
 from singan_toolkit.imaging.pictures import PictureError, read_picture
 from singan_toolkit.measures import features
 from singan_toolkit.measures import samples as quality
+from singan_toolkit.measures.frechet import frechet_distance, moments
 from singan_toolkit.pyramid.geometry import Geometry
 from singan_toolkit.pyramid.networks import Discriminator
 from singan_toolkit.training.losses import gradient_penalty
@@ -135,6 +137,14 @@ class TestQuality:
         assert quality.diversity(picture, [picture, picture]) == 0
         apart = [np.full_like(picture, 100), np.full_like(picture, 120)]
         assert quality.diversity(picture, apart) == pytest.approx(10 / picture.mean(axis=-1).std())
+
+    def test_frechet_distance_is_that_of_a_plain_matrix_root(self) -> None:
+        random = np.random.default_rng(3)
+        one, other = (random.normal(size=(200, 5)) @ random.normal(size=(5, 5)) + random.normal(size=5) for _ in "ab")
+        spreads = [np.cov(some, rowvar=False) for some in (one, other)]
+        shift = one.mean(0) - other.mean(0)
+        expected = shift @ shift + np.trace(spreads[0] + spreads[1] - 2 * sqrtm(spreads[0] @ spreads[1]).real)
+        assert frechet_distance(*(moments(torch.from_numpy(some)) for some in (one, other))) == pytest.approx(expected)
 
     @pytest.mark.skipif(not features.features_installed(), reason=f"needs {features.PACKAGE}")
     def test_frechet_distance_is_zero_for_the_picture_and_grows_with_noise(self, picture: np.ndarray) -> None:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import signal
 import sys
-import threading
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
+
+from singan_toolkit.processes import start_process
 
 Emit = Callable[[Any], None]
 """Hands over a row, or word of what is being done, as soon as it is known."""
@@ -40,12 +39,7 @@ def fresh(measure: Callable[..., None], *arguments: Any) -> Iterator[Any]:
         Exception: What ``measure`` raises.
         OSError: The process ended without a word, as one does that is ended for want of memory.
     """
-    context = multiprocessing.get_context("spawn")
-    near, far = context.Pipe()
-    process = context.Process(target=_serve, args=(far,), daemon=True)
-    with _interrupts_ignored():
-        process.start()
-    far.close()
+    process, near = start_process(_serve)
     try:
         near.send((measure, arguments))
         while not isinstance(item := near.recv(), _Done):
@@ -92,16 +86,3 @@ def _serve(connection: Connection[Any, Any]) -> None:
             raise
         except Exception as error:
             connection.send(_Failed(error, traceback.format_exc()))
-
-
-@contextmanager
-def _interrupts_ignored() -> Iterator[None]:
-    """A process started here ignores Ctrl-C for good: it is ended by the one that started it, and without a word."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, handler)

@@ -6,20 +6,17 @@ dies costs one picture.
 
 from __future__ import annotations
 
-import signal
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from multiprocessing import get_context, resource_tracker
+from collections.abc import Callable
+from contextlib import suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
 from singan_toolkit.bundle import Bundle
+from singan_toolkit.processes import start_process
 from singan_toolkit.training.events import Event
 
 STOP_SECONDS = 5.0
-_SPAWN = get_context("spawn")  # torch does not survive a fork
 
 
 class Worker:
@@ -43,11 +40,7 @@ class Worker:
             self.stop()
             return
         if self.process is None:
-            self.connection, far = _SPAWN.Pipe()
-            self.process = _SPAWN.Process(target=_serve, args=(far, self.threads), daemon=True)
-            with _unreached_by_interrupts():
-                self.process.start()
-            far.close()
+            self.process, self.connection = start_process(_serve, self.threads)
         with suppress(OSError):  # it has died, as receiving will show
             self.connection.send((picture, options))
 
@@ -84,23 +77,8 @@ class Worker:
         self.process = None
 
 
-@contextmanager
-def _unreached_by_interrupts() -> Iterator[None]:
-    """Ctrl-C reaches every process of a terminal, but not those that are started in here: this one is to stop them."""
-    if sys.platform == "win32":
-        yield
-        return
-    resource_tracker.ensure_running()  # starting it would let interrupts through again
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
 def _serve(connection: Connection[Any, Any], threads: int) -> None:
     """Run in a worker process: train on what comes, until nothing can come any more."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     import torch
 
     torch.set_num_threads(min(threads, torch.get_num_threads()))

@@ -23,7 +23,7 @@ from singan_toolkit.imaging.pictures import Picture
 from singan_toolkit.pyramid.networks import fold
 from singan_toolkit.pyramid.noise import Reconstruction
 from singan_toolkit.pyramid.walk import Scale, reconstruct, walk
-from singan_toolkit.training import loop
+from singan_toolkit.training import clock
 from singan_toolkit.training.crops import Batch, ScaleData
 from singan_toolkit.training.events import (
     Event,
@@ -435,7 +435,7 @@ def test_events_tell_the_training_in_order(photo: Path, tiny_settings: Options) 
 
 
 def test_progress_rises_from_nothing_to_one(photo: Path, quick: Options, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loop, "REPORT_SECONDS", 0.0)
+    monkeypatch.setattr(clock, "REPORT_SECONDS", 0.0)
     _, events = train(photo, quick)
     progress = of_kind(Progress, events)
     assert len(progress) == sum(of_kind(TrainingStarted, events)[0].iterations)
@@ -448,7 +448,7 @@ def test_progress_rises_from_nothing_to_one(photo: Path, quick: Options, monkeyp
 
 
 def test_the_time_left_is_about_right(photo: Path, tiny_settings: Options, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loop, "REPORT_SECONDS", 0.0)
+    monkeypatch.setattr(clock, "REPORT_SECONDS", 0.0)
     _, events = train(photo, tiny_settings | dict(iterations=15, finest_iterations=15))
     seconds = sum(event.seconds for event in of_kind(ScaleFinished, events))
     late = [event for event in of_kind(Progress, events) if 0.4 < event.done < 0.9]
@@ -763,7 +763,7 @@ def test_what_is_trained_does_not_depend_on_the_clock(
     """Losses are read a few times a second; a divergence is noticed sooner or later, and must end the same way."""
     trained = []
     for seconds in (0.0, 1e9):
-        monkeypatch.setattr(loop, "REPORT_SECONDS", seconds)
+        monkeypatch.setattr(clock, "REPORT_SECONDS", seconds)
         trouble = explosions(1, 1, 1e9)
         trouble.lasting = lasting
         options = quick | dict(pool_pixels=pool_pixels, batch=8, iterations=8, finest_iterations=8)

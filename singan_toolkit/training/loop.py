@@ -17,6 +17,7 @@ from singan_toolkit.pyramid.noise import Gaussian
 from singan_toolkit.pyramid.patch_scale import PatchScale, patch_scales
 from singan_toolkit.pyramid.resample import resize
 from singan_toolkit.pyramid.walk import Pyramid, Scale, walk
+from singan_toolkit.training.clock import Clock
 from singan_toolkit.training.crops import ScaleData
 from singan_toolkit.training.events import (
     Observer,
@@ -34,11 +35,11 @@ from singan_toolkit.training.settings import Settings
 LAYOUTS = 64
 """Samples of the scales of patches that networks above are trained on."""
 RETRIES = 3
-REPORT_SECONDS = 0.25
 COLLAPSED = 1.5
-"""A scale that rebuilds the picture that many times worse than it was given is taken for collapsed.
+"""A scale has collapsed when it brings the reconstruction that many times as far from the picture as it was given it.
 
-Detail as strong as the picture's that lies elsewhere makes the error that its absence was sqrt(2) times as large.
+A scale that merely puts detail in other places than the picture has it makes the error sqrt(2) times what it is without
+any detail, so a bound below that would refuse scales that are of use.
 """
 CHUNK_PIXELS = 65_536
 
@@ -131,7 +132,7 @@ class _Training:
             0 if n < self.patches else settings.iterations_at(n - self.patches, scales - self.patches)
             for n in range(scales)
         )
-        self.clock = _Clock(geometry, settings, self.iterations)
+        self.clock = Clock(geometry, settings, self.iterations)
         self.scales: list[Scale | PatchScale] = []
         self.reflect, self.restores = settings.reflect, False
         self.margin = MARGIN if settings.noise_padding == "noise" else 0
@@ -155,7 +156,7 @@ class _Training:
         """Train scale ``n`` of a pyramid anew, or all from it on."""
         last = len(self.iterations) - 1 if restores else n
         self.iterations = tuple(count if n <= scale <= last else 0 for scale, count in enumerate(self.iterations))
-        self.clock = _Clock(self.geometry, self.settings, self.iterations)
+        self.clock = Clock(self.geometry, self.settings, self.iterations)
         self.z_star, self.reflect = pyramid.z_star, pyramid.networks[n - self.patches].reflect
         self._tell_start()
         self._lay_patches()
@@ -324,44 +325,3 @@ class _Training:
 
 def _rmse(picture: Tensor, real: Tensor) -> float:
     return (picture - real).square().mean().sqrt().item()
-
-
-class _Clock:
-    """Estimates how much of the training is done and how long the rest takes.
-
-    An iteration is taken to cost a fixed overhead and an amount for every pixel and pair of channels. How long that is
-    on this machine is seen from the scale in training.
-    """
-
-    OVERHEAD = 5e6  # of an iteration, in pixels times channels squared: what a core does in the time of the calls alone
-
-    def __init__(self, geometry: Geometry, settings: Settings, iterations: tuple[int, ...]) -> None:
-        steps = settings.discriminator_steps + settings.generator_steps
-        self.iterations = iterations
-        self.cost = []
-        for n, (height, width) in enumerate(geometry.sizes):
-            if n < geometry.patch_scales:
-                self.cost.append(0.0)
-                continue
-            batch, pixels = settings.batch_at(height, width)
-            channels = channels_at(n - geometry.patch_scales, settings.channels, settings.max_channels)
-            self.cost.append(steps * (self.OVERHEAD + batch * pixels * channels**2))
-        self.total = sum(cost * count for cost, count in zip(self.cost, iterations, strict=True))
-        self._started = self._reported = time.monotonic()
-
-    def start_scale(self) -> None:
-        self._started = time.monotonic()
-
-    def report_due(self) -> bool:
-        now = time.monotonic()
-        if now - self._reported < REPORT_SECONDS:
-            return False
-        self._reported = now
-        return True
-
-    def at(self, scale: int, done: int) -> tuple[float, float]:
-        """Share of the work done, and seconds left, after ``done`` iterations of ``scale``."""
-        before = sum(cost * count for cost, count in zip(self.cost[:scale], self.iterations, strict=False))
-        finished = before + done * self.cost[scale]
-        seconds_per_cost = (time.monotonic() - self._started) / (done * self.cost[scale])
-        return finished / self.total, (self.total - finished) * seconds_per_cost

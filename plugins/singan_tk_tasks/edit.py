@@ -28,6 +28,7 @@ class Edit(Task):
     """
 
     name = "edit"
+    keeps = ("picture", "edit")
     injection = Injection(default=3)
     options = (
         click.Option(["--edit"], type=_file, required=True, help="The edited picture."),

@@ -35,6 +35,7 @@ class Harmonize(Task):
     """
 
     name = "harmonize"
+    keeps = ("composite", "background")
     injection = Injection(default=0.85)
     profile = Profile(undoes=disturbed)
     options = (

@@ -29,6 +29,7 @@ class Retarget(Task):
     """
 
     name = "retarget"
+    keeps = ("picture",)
     injection: ClassVar[Injection] = Injection(default=2)
     options = (
         click.Option(["--width"], type=click.IntRange(25, 8192), help="Width in pixels."),

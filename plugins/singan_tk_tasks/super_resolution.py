@@ -26,6 +26,7 @@ class SuperResolution(Task):
     """
 
     name = "super-resolution"
+    keeps = ("picture",)
     profile = Profile(
         {"factor": 1.26, "min_size": 18, "reconstruction": 100.0},
         "its steps are coarser and its details freer than they should be for this; train with --for super-resolution",

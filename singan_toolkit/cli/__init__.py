@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 
 import rich_click as click
 
 from singan_toolkit.cli.bench import bench
+from singan_toolkit.cli.console import Console, Group, printable
 from singan_toolkit.cli.demo import demo
 from singan_toolkit.cli.info import info
 from singan_toolkit.cli.listing import plugins, tasks
 from singan_toolkit.cli.run import run
 from singan_toolkit.cli.train import train
+from singan_toolkit.tasks.manager import OWN_COMMANDS
 
 
-class Commands(click.RichGroup):
+class Commands(Group):
     """The toolkit's commands and, behind them, those of plugins."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -37,20 +40,42 @@ def cli() -> None:
 
 for command in (train, run, info, tasks, plugins, demo, bench):
     cli.add_command(command)
+    OWN_COMMANDS.add(str(command.name))
+
+
+def _open_streams() -> None:
+    """Have three streams, whichever are closed, that print what they cannot encode with replacements."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode))  # noqa: PTH123, SIM115  # for as long as the process lives
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
+            stream.reconfigure(errors="replace")
 
 
 def main() -> None:
     """Entry point of ``singan-tk``: exit status 0 done, 1 failed, 2 wrong usage, 130 interrupted."""
+    _open_streams()
+    console = Console(as_json="--json" in sys.argv)
     try:
         status = cli.main(standalone_mode=False)
         sys.stdout.flush()  # here, where a reader that has gone away is met
     except click.ClickException as error:
-        error.show()
+        error.message = printable(error.message)  # type: ignore[misc]  # final for type checkers
+        if console.mode == "json":
+            console.error(error.format_message())
+        else:
+            error.show()
         status = 2
     except (click.Abort, KeyboardInterrupt):
-        print("interrupted", file=sys.stderr)
+        console.note("interrupted")
         status = 130
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:  # of stdout: the commands tell their own
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, 1)
+        if isinstance(error, BrokenPipeError):
+            os.dup2(nowhere, 2)
+        else:
+            console.error(f"cannot write to stdout: {error.strerror or error}")
         status = 1
     sys.exit(status if isinstance(status, int) else 0)

@@ -15,6 +15,7 @@ from rich.text import Text
 
 from singan_toolkit.cli.console import Console, output_options
 from singan_toolkit.training.presets import DEFAULT_PRESET, PRESETS
+from singan_toolkit.words import did_you_mean
 
 if TYPE_CHECKING:
     from singan_toolkit.bench.results import Doing, Row
@@ -125,7 +126,8 @@ def _settings(changes: Sequence[str]) -> dict[str, str]:
         if name == "max_size":
             raise click.UsageError("--set max_size: give --size instead")
         if name not in Settings.model_fields:
-            raise click.UsageError(f"there is no setting {name}; train --settings lists the names")
+            near = did_you_mean(name, Settings.model_fields)
+            raise click.UsageError(f"there is no setting {name}" + (near or "; train --settings lists the names"))
         settings[name] = value
     return settings
 

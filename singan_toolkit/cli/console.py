@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import sys
+import warnings
 from collections.abc import Callable, Sequence
 from functools import wraps
-from typing import Any, Literal
+from typing import Any, Literal, TextIO
 
 import rich_click as click
 from click.exceptions import Exit
@@ -15,16 +18,31 @@ from rich.table import Table
 from rich.text import Text
 
 from singan_toolkit.tasks.task import TaskError
+from singan_toolkit.words import did_you_mean
 
 Mode = Literal["rich", "plain", "json", "quiet"]
+_UNPRINTABLE = re.compile("[\x00-\x08\n-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+
+
+def printable(text: str) -> str:
+    """A text of one line that does nothing to a terminal.
+
+    What would steer it (but for tabs), and what changes the direction of writing, is written as Python would escape it.
+    """
+    return _UNPRINTABLE.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+
+
+def is_terminal(stream: TextIO | None) -> bool:
+    """Whether a stream is a terminal that can move its cursor. A file is none, whatever is asked for by variables."""
+    return bool(stream and stream.isatty()) and os.environ.get("TERM") not in ("dumb", "unknown")
 
 
 class Console:
     """Rich on a terminal, plain lines in a pipe, JSON lines with ``--json``, only errors with ``--quiet``."""
 
     def __init__(self, as_json: bool = False, quiet: bool = False) -> None:
-        self.errors = RichConsole(stderr=True, highlight=False)
-        self.results = RichConsole(highlight=False)
+        self.errors = _rich(sys.stderr)
+        self.results = _rich(sys.stdout)
         self.mode: Mode = "rich" if self.errors.is_terminal else "plain"
         if as_json or quiet:
             self.mode = "json" if as_json else "quiet"
@@ -34,14 +52,14 @@ class Console:
         if self.mode == "json":
             print(json.dumps({"note": text}), file=sys.stderr, flush=True)
         elif self.mode != "quiet":
-            self.errors.print(Text(text), soft_wrap=True)
+            self.errors.print(Text(printable(text)), soft_wrap=True)
 
     def result(self, text: str, **fields: Any) -> None:
         """What was asked for, on stdout: a path or a figure."""
         if self.mode == "json":
             print(json.dumps(fields), flush=True)
         elif self.mode != "quiet":
-            print(text, flush=True)
+            print(printable(text), flush=True)
 
     def rows(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         """A table on stdout; in a pipe, fields separated by tabs; with ``--json``, an object a row."""
@@ -53,18 +71,42 @@ class Console:
             for column in columns:
                 table.add_column(column)
             for row in rows:
-                table.add_row(*map(Text, row))
+                table.add_row(*(Text(printable(cell)) for cell in row))
             self.results.print(table)
         else:
             for row in rows:
-                print("\t".join(row))
+                print("\t".join(printable(cell).replace("\t", "\\t") for cell in row))
 
     def error(self, text: str) -> None:
         """What went wrong, on stderr, whatever the mode."""
         if self.mode == "json":
             print(json.dumps({"error": text}), file=sys.stderr, flush=True)
         else:
-            self.errors.print(Text.assemble(("error:", "bold red"), " ", text), soft_wrap=True)
+            self.errors.print(Text.assemble(("error:", "bold red"), " ", printable(text)), soft_wrap=True)
+
+
+def _rich(stream: TextIO | None) -> RichConsole:
+    terminal = is_terminal(stream)
+    plain = bool(os.environ.get("NO_COLOR")) or os.environ.get("FORCE_COLOR") in ("0", "false")
+    return RichConsole(
+        stderr=stream is sys.stderr,
+        highlight=False,
+        force_terminal=terminal,
+        force_interactive=terminal,
+        no_color=plain or None,
+    )
+
+
+class Group(click.RichGroup):
+    """Commands; one that is not known is answered with what was probably meant."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name = args[0]
+        if not name.startswith("-") and self.get_command(ctx, name) is None:
+            ctx.fail(f"No such command {name!r}" + (did_you_mean(name, self.list_commands(ctx)) or "."))
+        return super().resolve_command(ctx, args)
 
 
 def output_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -78,12 +120,12 @@ def output_options(command: Callable[..., Any]) -> Callable[..., Any]:
     def wrapped(context: click.RichContext, /, as_json: bool, quiet: bool, traceback: bool, **options: Any) -> Any:
         console = Console(as_json, quiet)
         try:
-            return context.invoke(command, console, **options)
-        except click.UsageError as error:
-            if not as_json:
-                raise
-            console.error(error.format_message())
-            context.exit(2)
+            with warnings.catch_warnings():
+                warnings.showwarning = lambda message, *_, **__: console.note(f"warning: {message}")
+                return context.invoke(command, console, **options)
+        except SystemExit as end:
+            console.error(f"a plugin ended the program: {end.code}")
+            context.exit(1)
         except (click.ClickException, Exit, click.Abort, BrokenPipeError):
             raise
         except Exception as error:

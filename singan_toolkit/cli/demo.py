@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import rich_click as click
 
 from singan_toolkit.cli.console import Console, output_options
+from singan_toolkit.cli.targets import Target, check_writable
 from singan_toolkit.training.presets import DEFAULT_PRESET
 
 if TYPE_CHECKING:
@@ -20,14 +21,15 @@ SAMPLES = 4
 @click.option(
     "-o",
     "--output",
-    type=click.Path(file_okay=False, path_type=Path),
-    default=Path("singan-demo"),
+    "folder",
+    type=Target("a demo"),
+    default="singan-demo",
     show_default=True,
     help="Folder to write to.",
 )
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or mps.")
 @output_options
-def demo(console: Console, output: Path, device: str) -> None:
+def demo(console: Console, folder: str, device: str) -> None:
     """Train on a photo that is here already, draw samples, harmonize a paste."""
     from singan_toolkit.bundle import Bundle
     from singan_toolkit.cli.progress import training_progress
@@ -35,7 +37,11 @@ def demo(console: Console, output: Path, device: str) -> None:
     from singan_toolkit.imaging.sheet import contact_sheet
     from singan_toolkit.tasks.train import train
 
+    output = Path(folder)
     path = output / "galaxies.sgb"
+    check_writable(path)
+    if not path.exists() and not (output / "galaxies.png").exists() and output.is_dir() and any(output.iterdir()):
+        raise click.UsageError(f"{output} holds files that no demo made: give another folder")
     if path.exists():
         console.note(f"using {path}, which an earlier demo trained")
         bundle = Bundle.load(path)

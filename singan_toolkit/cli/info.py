@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import rich_click as click
 
 from singan_toolkit.cli.console import Console, output_options
+from singan_toolkit.cli.targets import Target, check_writable, is_folder
 
 if TYPE_CHECKING:
     from singan_toolkit.bundle import Bundle
@@ -17,14 +18,18 @@ if TYPE_CHECKING:
 @click.argument("bundle", type=click.Path(path_type=Path))
 @click.option(
     "--image",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=Target("the picture"),
     help="Write the training picture and its reconstruction, side by side.",
 )
 @output_options
-def info(console: Console, bundle: Path, image: Path | None) -> None:
+def info(console: Console, bundle: Path, image: str | None) -> None:
     """Show what a BUNDLE holds and how it was trained."""
     from singan_toolkit.bundle import Bundle
 
+    if image:
+        if is_folder(image):
+            raise click.UsageError(f"cannot write {image}: it is a folder; give a file")
+        check_writable(Path(image), [bundle])
     loaded = Bundle.load(bundle)
     manifest = loaded.manifest
     if console.mode == "json":
@@ -56,7 +61,7 @@ def info(console: Console, bundle: Path, image: Path | None) -> None:
         if console.mode == "rich":
             console.rows("Settings", ("setting", "value"), [(k, str(v)) for k, v in training.settings.items()])
     if image:
-        _write_image(loaded, image)
+        _write_image(loaded, Path(image))
         console.note(f"wrote {image}: the training picture and the reconstruction from z*")
 
 

@@ -16,7 +16,7 @@ from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextC
 from rich.table import Table
 from rich.text import Text
 
-from singan_toolkit.cli.console import Console
+from singan_toolkit.cli.console import Console, is_terminal, printable
 from singan_toolkit.training import events
 from singan_toolkit.training.events import Event, Observer
 
@@ -118,7 +118,7 @@ def pictures_progress(console: Console, total: int) -> Iterator[PicturesProgress
         TaskProgressColumn(),
         TextColumn("{task.fields[left]}"),
         console=console.errors,
-        redirect_stdout=sys.stdout.isatty(),  # results go above the bars, but not where they are sent elsewhere
+        redirect_stdout=is_terminal(sys.stdout),  # results go above the bars, but not where they are sent elsewhere
     ) as bars:
         yield PicturesProgress(console, total, bars)
 
@@ -142,7 +142,7 @@ class PicturesProgress:
         self.training[picture] = event
         if self.bars:
             if picture not in self.rows:
-                self.rows[picture] = self.bars.add_task(picture.name, total=1.0, left="")
+                self.rows[picture] = self.bars.add_task(printable(picture.name), total=1.0, left="")
             self.bars.update(self.rows[picture], completed=event.done, left=_left(event.seconds_left))
             self.bars.update(self.overall, completed=self.done(), left=self.left())
 
@@ -184,11 +184,11 @@ def show_failures(console: Console, failures: Mapping[Path, str]) -> None:
     if console.mode == "rich":
         table = Table("picture", "what is wrong", box=None, header_style="bold", pad_edge=False)
         for picture, error in failures.items():
-            table.add_row(Text(str(picture)), Text(error))
+            table.add_row(Text(printable(str(picture))), Text(printable(error)))
         console.errors.print(table)
     elif console.mode != "json":
         for picture, error in failures.items():
-            print(f"{picture}\t{error}", file=sys.stderr)
+            print(f"{printable(str(picture))}\t{printable(error)}", file=sys.stderr)
 
 
 def _size(size: tuple[int, int]) -> str:

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import sys
 from contextlib import ExitStack
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import rich_click as click
 
-from singan_toolkit.cli.console import Console, output_options
+from singan_toolkit.cli.console import Console, Group, output_options
+from singan_toolkit.cli.targets import Target, check_writable, is_folder
+from singan_toolkit.tasks.aside import aside
 from singan_toolkit.tasks.manager import installed_plugins
 from singan_toolkit.tasks.task import Task
 from singan_toolkit.training.events import Event, Observer
 
 
-class Tasks(click.RichGroup):
+class Tasks(Group):
     """One command for each installed task."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -49,8 +53,8 @@ class ScaleType(click.ParamType):  # type: ignore[type-arg]  # generic since cli
 
 def _command(task: Task) -> click.Command:
     @output_options
-    def callback(console: Console, bundle: Path, output: Path | None, sheet: bool, **options: Any) -> None:
-        _run(console, task, bundle, output, sheet, options)
+    def callback(console: Console, bundle: Path, output: str | None, sheet: bool, force: bool, **options: Any) -> None:
+        _run(console, task, bundle, output, sheet, force, options)
 
     params: list[click.Parameter] = [
         click.Option(["--bundle", "-b"], type=click.Path(path_type=Path), required=True, help="Bundle to use."),
@@ -70,7 +74,18 @@ def _command(task: Task) -> click.Command:
     params += [
         click.Option(["--seed"], type=int, default=0, show_default=True, help="The same seed gives the same pictures."),
         click.Option(["--device"], default="auto", show_default=True, help="auto, cpu, cuda or mps."),
-        click.Option(["-o", "--output"], type=click.Path(path_type=Path), help="File, or folder, to write to."),
+        click.Option(
+            ["-o", "--output"],
+            type=Target("a clip" if task.makes == "clips" else ""),
+            help="File to write, which is replaced if it is there; folder, as 'out/'; or - for stdout, as PNG."
+            if task.makes == "pictures"
+            else "File to write, which is replaced if it is there, or folder, as 'out/'.",
+        ),
+        click.Option(
+            ["--force"],
+            is_flag=True,
+            help="Replace files of the same names in a folder too; without it new ones are numbered on.",
+        ),
         click.Option(["--sheet"], is_flag=True, help="Write one contact sheet instead of single pictures."),
     ]
     command = click.RichCommand(name=task.name, callback=callback, help=type(task).__doc__, short_help=task.summary)
@@ -79,19 +94,77 @@ def _command(task: Task) -> click.Command:
 
 
 def _run(
-    console: Console, task: Task, bundle_path: Path, output: Path | None, sheet: bool, options: dict[str, Any]
+    console: Console,
+    task: Task,
+    bundle_path: Path,
+    output: str | None,
+    sheet: bool,
+    force: bool,
+    options: dict[str, Any],
 ) -> None:
-    from singan_toolkit.cli.output import ENDINGS
-
-    endings = ENDINGS[task.makes]
-    if output and output.suffix and not output.is_dir() and output.suffix.lower() not in endings:
-        raise click.UsageError(f"cannot write {output}: use one of {', '.join(endings)}, or a folder")
-
     if sheet and task.makes == "clips":
         raise click.UsageError("a contact sheet shows pictures, and this task makes clips: leave out --sheet")
+    as_sheet = sheet or options.get("scale") == "all"
+    with ExitStack() as stack:
+        options = _with_stdin(options, Path(stack.enter_context(TemporaryDirectory())))
+        if output:
+            _check(task, output, as_sheet, bundle_path, options)
+        _run_checked(console, task, bundle_path, output, as_sheet, force, options)
 
+
+def _check(task: Task, output: str, as_sheet: bool, bundle_path: Path, options: dict[str, Any]) -> None:
+    from singan_toolkit.cli.output import ENDINGS
+    from singan_toolkit.imaging.pictures import check_holds, read_picture
+
+    path, endings = Path(output), ENDINGS[task.makes]
+    as_file = output == "-" or (path.suffix.lower() in endings and not is_folder(output))
+    if as_file and not as_sheet and (count := options.get("count") or 1) > 1:
+        raise click.UsageError(f"{count} pictures do not fit into the file {output}: give a folder, or --sheet")
+    if output == "-":
+        return
+    if not as_file and path.suffix and not is_folder(output):
+        raise click.UsageError(
+            f"cannot write {output}: use one of {', '.join(endings)}, or {output}/ if it is to be a folder"
+        )
+    check_writable(path if as_file else path / "x", [bundle_path, *_files(options)])
+    if as_file and not as_sheet and path.suffix.lower() not in (".png", ".tif", ".tiff"):
+        kept = [options[name] for name in task.keeps if options.get(name)]
+        if kept:
+            check_holds(read_picture(kept[0]), path.suffix)
+
+
+def _files(options: dict[str, Any]) -> list[Path]:
+    values = [one for value in options.values() for one in (value if isinstance(value, tuple) else (value,))]
+    return [value for value in values if isinstance(value, Path)]
+
+
+def _with_stdin(options: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """The options with stdin's content in a file of that folder where ``-`` was given."""
+    dash, file = Path("-"), folder / "stdin"
+    if not (dashes := _files(options).count(dash)):
+        return options
+    if dashes > 1:
+        raise click.UsageError("only one file can come from stdin, and - was given several times")
+    file.write_bytes(sys.stdin.buffer.read())
+    return {
+        name: tuple(file if one == dash else one for one in value)
+        if isinstance(value, tuple)
+        else (file if value == dash else value)
+        for name, value in options.items()
+    }
+
+
+def _run_checked(
+    console: Console,
+    task: Task,
+    bundle_path: Path,
+    output: str | None,
+    as_sheet: bool,
+    force: bool,
+    options: dict[str, Any],
+) -> None:
     from singan_toolkit.bundle import Bundle
-    from singan_toolkit.cli.output import write_results
+    from singan_toolkit.cli.output import write_results, write_to_stdout
     from singan_toolkit.cli.progress import training_progress
     from singan_toolkit.tasks.runner import run as run_task
 
@@ -104,9 +177,16 @@ def _run(
                 progress.append(stack.enter_context(training_progress(console)))
             progress[0](event)
 
-        finished = run_task(bundle, task.name, observer=observe, **options)
+        with aside():
+            finished = run_task(bundle, task.name, observer=observe, **options)
     for note in finished.notes:
         console.note(note)
-    as_sheet = sheet or options.get("scale") == "all"
-    for path in write_results(finished.results, output, f"{bundle.name}-{task.name}", as_sheet):
+    stem = f"{bundle.name}-{task.name}"
+    if output == "-":
+        write_to_stdout(finished.results, as_sheet)
+        return
+    with aside():
+        target, folder = (Path(output), is_folder(output)) if output else (None, False)
+        paths = list(write_results(finished.results, target, stem, as_sheet, folder, force))
+    for path in paths:
         console.result(str(path), task=task.name, picture=str(path))

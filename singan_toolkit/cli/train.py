@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from contextlib import closing
 from pathlib import Path
@@ -12,8 +11,11 @@ import rich_click as click
 from click.exceptions import Exit
 
 from singan_toolkit.cli.console import Console, output_options
+from singan_toolkit.cli.targets import Target, check_writable, is_folder
 from singan_toolkit.pyramid.geometry import MAX_SIZE
+from singan_toolkit.tasks.aside import aside
 from singan_toolkit.training.presets import DEFAULT_PRESET, PRESETS
+from singan_toolkit.words import did_you_mean
 
 if TYPE_CHECKING:
     from singan_toolkit.tasks.train_many import Trained
@@ -38,20 +40,13 @@ def _list_settings(context: click.Context, _: click.Parameter, wanted: bool) -> 
     context.exit()
 
 
-def _check_writable(target: Path) -> None:
-    """Find out before the training, not after it, that a bundle cannot be written there."""
-    folder = next(parent for parent in target.absolute().parents if parent.exists())
-    if not folder.is_dir() or not os.access(folder, os.W_OK):
-        raise click.UsageError(f"cannot write {target}: {folder} is not a folder that can be written to")
-
-
 @click.command()
 @click.argument("pictures", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option(
     "-o",
     "--output",
-    type=click.Path(path_type=Path),
-    help="Bundle to write; for several pictures, folder to write to  [default: PICTURE.sgb]",
+    type=Target("a bundle"),
+    help="Bundle to write, or folder, as 'out/'  [default: PICTURE.sgb]",
 )
 @click.option(
     "--preset", type=click.Choice(list(PRESETS)), default=DEFAULT_PRESET, show_default=True, help="How thoroughly."
@@ -84,7 +79,7 @@ def _check_writable(target: Path) -> None:
 def train(
     console: Console,
     pictures: tuple[Path, ...],
-    output: Path | None,
+    output: str | None,
     preset: str,
     task: str | None,
     max_size: int | None,
@@ -106,7 +101,7 @@ def train(
     if names_one_file(pictures):
         _train_one(console, pictures[0], output, force, threads, how)
     else:
-        _train_many(console, _targets(pictures, output), force, dict(jobs=jobs, threads=threads, **how))
+        _train_many(console, _targets(console, pictures, output), force, dict(jobs=jobs, threads=threads, **how))
 
 
 def _settings(max_size: int | None, changes: Iterable[str]) -> dict[str, str | int]:
@@ -118,20 +113,23 @@ def _settings(max_size: int | None, changes: Iterable[str]) -> dict[str, str | i
         if not equals or not name:
             raise click.UsageError(f"--set {change}: give NAME=VALUE; --settings lists the names")
         settings[name] = value
-    if unknown := settings.keys() - Settings.model_fields.keys():
-        raise click.UsageError(f"there is no setting {min(unknown)}; --settings lists the names")
+    if unknown := min(settings.keys() - Settings.model_fields.keys(), default=""):
+        near = did_you_mean(unknown, Settings.model_fields)
+        raise click.UsageError(f"there is no setting {unknown}" + (near or "; --settings lists the names"))
     return settings
 
 
 def _train_one(
-    console: Console, picture: Path, output: Path | None, force: bool, threads: int | None, how: dict[str, Any]
+    console: Console, picture: Path, output: str | None, force: bool, threads: int | None, how: dict[str, Any]
 ) -> None:
-    target = output or picture.with_suffix(".sgb")
-    if output and output.is_dir():
-        raise click.BadParameter(f"File {str(target)!r} is a directory.", param_hint=["-o", "--output"])
+    from singan_toolkit.tasks.inputs import bundle_paths, check_storable
+
+    folder = Path(output) if output and is_folder(output) else None
+    target = Path(output) if output and not folder else bundle_paths([picture], folder)[picture]
+    check_storable(picture)
+    check_writable(target, [picture])
     if target.exists() and not force:
         raise click.UsageError(f"{target} exists; give another -o, or --force to replace it")
-    _check_writable(target)
 
     from singan_toolkit.cli.progress import training_progress
     from singan_toolkit.tasks.train import train as train_bundle
@@ -140,7 +138,7 @@ def _train_one(
         import torch
 
         torch.set_num_threads(threads)
-    with training_progress(console) as observer:
+    with training_progress(console) as observer, aside():
         bundle = train_bundle(picture, observer=observer, **how)
     bundle.save(target)
     seconds = bundle.manifest.training.seconds
@@ -148,14 +146,15 @@ def _train_one(
     console.result(str(target), bundle=str(target), seconds=round(seconds, 1), scales=len(bundle.manifest.scales))
 
 
-def _targets(named: Iterable[Path], folder: Path | None) -> dict[Path, Path]:
+def _targets(console: Console, named: Iterable[Path], output: str | None) -> dict[Path, Path]:
     from singan_toolkit.tasks.inputs import BUNDLE_ENDING, bundle_paths, find_pictures
 
-    if folder and not folder.is_dir() and (folder.exists() or folder.suffix == BUNDLE_ENDING):
+    folder = Path(output) if output else None
+    if output and folder and not is_folder(output) and (folder.exists() or folder.suffix == BUNDLE_ENDING):
         raise click.UsageError(f"several pictures do not fit into the one file {folder}: give a folder")
-    targets = bundle_paths(find_pictures(named), folder)
-    for first in {target.parent: target for target in targets.values()}.values():
-        _check_writable(first)
+    targets = bundle_paths(find_pictures(named, console.note), folder)
+    for target in targets.values():
+        check_writable(target, targets)
     return targets
 
 

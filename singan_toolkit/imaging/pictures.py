@@ -18,6 +18,7 @@ __all__ = [
     "WRITABLE",
     "Picture",
     "PictureError",
+    "check_holds",
     "encode_picture",
     "read_picture",
     "readable_endings",
@@ -137,16 +138,30 @@ def encode_picture(picture: Picture, extension: str) -> bytes:
     extension = extension.lower()
     if extension not in WRITABLE:
         raise PictureError(f"cannot write {extension or 'a file without an ending'}: use one of {', '.join(WRITABLE)}")
-    if picture.alpha is not None and extension in _NO_ALPHA:
-        raise PictureError(f"{extension} cannot hold the transparency of {picture.name}: write .png instead")
-    if picture.white > 255 and extension not in _SIXTEEN_BIT:
-        raise PictureError(f"{extension} cannot hold the 16 bits of {picture.name}: write .png or .tif instead")
+    check_holds(picture, extension)
     if extension == ".bmp" or (extension == ".webp" and picture.grey):
         picture = picture.in_srgb()
     try:
         return encode(picture.pixels, extension, picture.tags)
     except (ValueError, OSError) as error:
         raise PictureError(f"{extension} cannot hold {picture.name}: {error}; write .png instead") from error
+
+
+def check_holds(picture: Picture, extension: str) -> None:
+    """Find out whether a file format has room for a picture's alpha and depth.
+
+    Args:
+        picture: What is to be written or, before there is that, a picture of the same depth and with alpha if that has.
+        extension: With the dot; one of ``WRITABLE``.
+
+    Raises:
+        PictureError: It has not.
+    """
+    extension = extension.lower()
+    if picture.alpha is not None and extension in _NO_ALPHA:
+        raise PictureError(f"{extension} cannot hold the transparency of {picture.name}: write .png instead")
+    if picture.white > 255 and extension not in _SIXTEEN_BIT:
+        raise PictureError(f"{extension} cannot hold the 16 bits of {picture.name}: write .png or .tif instead")
 
 
 def write_picture(picture: Picture, path: Path | str) -> None:

@@ -3,15 +3,31 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from glob import glob
 from pathlib import Path
 
-from singan_toolkit.imaging.pictures import WRITABLE
+from singan_toolkit.imaging.pictures import readable_endings
 from singan_toolkit.tasks.task import TaskError
 
 BUNDLE_ENDING = ".sgb"
-_TAKEN = f"the endings {', '.join(WRITABLE)} are taken; name other files one by one"
+_NAMED = 4
+"""So many of the files that are passed over are told by name."""
+_HEIC = (".heic", ".heif", ".heics", ".heifs", ".hif")
+
+
+def check_storable(picture: Path) -> None:
+    """Find out whether a bundle can keep the picture's name.
+
+    Raises:
+        TaskError: The name is not valid Unicode.
+    """
+    try:
+        str(picture).encode()
+    except UnicodeEncodeError as error:
+        raise TaskError(
+            f"cannot train on {picture}: its name is not valid Unicode, as a bundle needs it: rename it"
+        ) from error
 
 
 def names_one_file(named: Sequence[Path]) -> bool:
@@ -19,12 +35,13 @@ def names_one_file(named: Sequence[Path]) -> bool:
     return len(named) == 1 and not named[0].is_dir() and not _is_pattern(named[0])
 
 
-def find_pictures(named: Iterable[Path]) -> list[Path]:
+def find_pictures(named: Iterable[Path], tell: Callable[[str], object] = lambda text: None) -> list[Path]:
     """The pictures that are meant, each once, those of a folder or a pattern sorted by name.
 
     Args:
         named: Files, taken as they are, but for bundles, which lie beside their pictures and are passed over; folders,
             for the pictures directly inside; and patterns as of a shell, with ``**`` for any depth.
+        tell: Called with a sentence on the files of folders and patterns that are passed over, if any.
 
     Raises:
         TaskError: One of them names nothing.
@@ -32,20 +49,26 @@ def find_pictures(named: Iterable[Path]) -> list[Path]:
     pictures: dict[Path, Path] = {}
     for one in named:
         if one.is_dir():
-            found = _in_folder(one)
-            problem = f"there is no picture in {one}: {_TAKEN}"
+            seen = _in_folder(one)
+            problem = f"there is no picture in {one}"
         elif _is_pattern(one):
             matches = map(Path, sorted(glob(str(one), recursive=True)))  # noqa: PTH207  # Path.glob enters hidden folders
-            found = [path for match in matches for path in (_in_folder(match) if match.is_dir() else _taken([match]))]
-            problem = f"no picture matches {one}: {_TAKEN}"
+            seen = [path for match in matches for path in (_in_folder(match) if match.is_dir() else _files([match]))]
+            problem = f"no picture matches {one}"
         else:
-            found = [one] if one.exists() else []
-            problem = f"there is no file {one}"
+            if not one.exists():
+                raise TaskError(f"there is no file {one}")
+            pictures.setdefault(one.parent.resolve() / one.name, one)
+            continue
+        found = [path for path in seen if path.suffix.lower() in readable_endings()]
+        passed_over = _passed_over(seen, found)
         if not found:
-            raise TaskError(problem)
+            raise TaskError(f"{problem}: {passed_over or 'it holds no files'}")
+        if passed_over:
+            tell(passed_over)
         for path in found:
-            if path.suffix.lower() != BUNDLE_ENDING:
-                pictures.setdefault(path.parent.resolve() / path.name, path)
+            pictures.setdefault(path.parent.resolve() / path.name, path)
+    pictures = {key: path for key, path in pictures.items() if path.suffix.lower() != BUNDLE_ENDING}
     if not pictures:
         raise TaskError("these are bundles, and no picture is among them")
     return list(pictures.values())
@@ -77,10 +100,23 @@ def _is_pattern(path: Path) -> bool:
 
 def _in_folder(folder: Path) -> list[Path]:
     try:
-        return _taken(sorted(folder.iterdir()))
+        return _files(sorted(folder.iterdir()))
     except OSError as error:
         raise TaskError(f"cannot read the folder {folder}: {error.strerror or error}") from error
 
 
-def _taken(paths: Iterable[Path]) -> list[Path]:
-    return [p for p in paths if p.suffix.lower() in WRITABLE and not p.name.startswith(".") and p.is_file()]
+def _files(paths: Iterable[Path]) -> list[Path]:
+    return [p for p in paths if p.suffix.lower() != BUNDLE_ENDING and not p.name.startswith(".") and p.is_file()]
+
+
+def _passed_over(seen: Sequence[Path], taken: Sequence[Path]) -> str:
+    """A sentence on the files that are not taken, or nothing."""
+    others = [path for path in seen if path not in set(taken)]
+    if not others:
+        return ""
+    more = f" and {len(others) - _NAMED} more" if len(others) > _NAMED else ""
+    heic = any(path.suffix.lower() in _HEIC for path in others)
+    return (
+        f"passed over {len(others)} of {len(seen)} files: {', '.join(path.name for path in others[:_NAMED])}{more}"
+        + ("; HEIC is read where pillow-heif is installed: pip install pillow-heif" if heic else "")
+    )

@@ -11,10 +11,13 @@ import click
 import pluggy
 
 from singan_toolkit.tasks import hooks
+from singan_toolkit.tasks.aside import aside
 from singan_toolkit.tasks.task import Task, TaskError, problem_with
+from singan_toolkit.words import did_you_mean
 
 OWN_DISTRIBUTION = "singan-toolkit"
-OWN_COMMANDS = ("train", "run", "info", "tasks", "plugins", "demo")
+OWN_COMMANDS: set[str] = set()
+"""Names of the command line's own commands, which it adds as it registers them."""
 
 
 @dataclass
@@ -54,14 +57,16 @@ class Plugins:
             TaskError: There is none.
         """
         if name not in self.tasks:
-            raise TaskError(f"there is no task {name!r}; installed are {', '.join(sorted(self.tasks))}")
+            near = did_you_mean(name, self.tasks)
+            raise TaskError(f"there is no task {name!r}" + (near or f"; installed are {', '.join(sorted(self.tasks))}"))
         return self.tasks[name]
 
 
 @cache
 def installed_plugins() -> Plugins:
-    """Load every entry point of the group ``singan_toolkit``, the toolkit's own first."""
-    return load_plugins(entry_points(group=hooks.GROUP))
+    """Load every entry point of the group ``singan_toolkit``, the toolkit's own first; what is printed goes to stderr."""
+    with aside():
+        return load_plugins(entry_points(group=hooks.GROUP))
 
 
 def load_plugins(points: Any) -> Plugins:
@@ -81,7 +86,9 @@ def load_plugins(points: Any) -> Plugins:
         try:
             plugin = point.load()
             manager.register(plugin, f"{name}:{point.name}")
-        except (Exception, SystemExit) as error:  # a stranger's import may raise anything
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # a stranger's import may raise anything
             record.error = f"{type(error).__name__}: {error}"
             continue
         try:
@@ -92,7 +99,9 @@ def load_plugins(points: Any) -> Plugins:
             for name in dir(plugin):
                 if manager.parse_hookimpl_opts(plugin, name) is not None and not hasattr(hooks, name):
                     record.error = f"there is no hook {name}"
-        except (Exception, SystemExit) as error:
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
             record.error = f"{type(error).__name__}: {error}"
     return plugins
 

@@ -151,6 +151,8 @@ class Task(ABC):
         injection: Where a picture enters, which gives the task the option ``--scale``; None where none does.
         profile: What ``train --for`` this task changes, if anything.
         makes: Pictures or clips, so that a file's ending can be checked before the work.
+        keeps: Names of options: the first of them that is given has the depth and the alpha of the result, so that it
+            can be checked before the work whether a file's format holds it. Without any it is checked afterwards.
     """
 
     name: ClassVar[str]
@@ -158,6 +160,7 @@ class Task(ABC):
     injection: ClassVar[Injection | None] = None
     profile: ClassVar[Profile] = Profile()
     makes: ClassVar[Literal["pictures", "clips"]] = "pictures"
+    keeps: ClassVar[Sequence[str]] = ()
 
     @abstractmethod
     def plan(self, bundle: Bundle, *, scale: int, seed: int, **options: Any) -> Plan:
@@ -190,7 +193,7 @@ class Task(ABC):
 
 
 RESERVED = {
-    *("bundle", "b", "output", "o", "scale", "seed", "device", "sheet"),
+    *("bundle", "b", "output", "o", "scale", "seed", "device", "sheet", "force"),
     *("json", "as_json", "quiet", "q", "traceback", "console", "help", "h"),
 }
 """Names and flags of options that every task has from the toolkit."""

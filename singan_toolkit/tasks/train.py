@@ -53,7 +53,9 @@ def train(
         observer(event)
         try:
             plugins.manager.hook.singan_training_event(event=event)
-        except Exception as error:  # a stranger's observer may raise anything, and training takes hours
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # a stranger's observer may raise anything, and training takes hours
             warnings.warn(f"a plugin's singan_training_event raised {type(error).__name__}: {error}", stacklevel=2)
 
     return train_bundle(

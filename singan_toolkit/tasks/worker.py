@@ -14,6 +14,8 @@ from typing import Any
 
 from singan_toolkit.bundle import Bundle
 from singan_toolkit.processes import start_process
+from singan_toolkit.tasks.aside import aside
+from singan_toolkit.tasks.inputs import check_storable
 from singan_toolkit.training.events import Event
 
 STOP_SECONDS = 5.0
@@ -82,7 +84,7 @@ def _serve(connection: Connection[Any, Any], threads: int) -> None:
     import torch
 
     torch.set_num_threads(min(threads, torch.get_num_threads()))
-    with suppress(EOFError, ConnectionError):  # the process that wants the bundles has gone
+    with aside(), suppress(EOFError, ConnectionError):  # the process that wants the bundles has gone
         connection.send(None)
         while True:
             picture, options = connection.recv()
@@ -96,12 +98,10 @@ def _train(picture: Path, options: dict[str, Any], observer: Callable[[Event], N
     from singan_toolkit.training.loop import TrainingError
 
     try:
-        str(picture).encode()
+        check_storable(picture)
         return train(picture, observer=observer, **options)
     except ConnectionError:
         raise
-    except UnicodeEncodeError:
-        return "its name is not valid Unicode, as a bundle needs it: rename it"
     except (MemoryError, torch.cuda.OutOfMemoryError):
         return "memory does not suffice: use fewer jobs, or a smaller max_size"
     except (ValueError, OSError, TrainingError) as error:

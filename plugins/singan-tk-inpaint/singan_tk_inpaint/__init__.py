@@ -38,6 +38,7 @@ class Inpaint(Task):
     """
 
     name = "inpaint"
+    keeps = ("picture",)
     injection = Injection(default=2)
     options = (
         click.Option(["--mask"], type=_file, required=True, help="White where to fill; of the picture's size."),

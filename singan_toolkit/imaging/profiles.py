@@ -87,6 +87,8 @@ def _works(profile: bytes, target: bytes) -> bool:
 def _is_srgb(profile: bytes) -> bool:
     steps = np.linspace(0, 255, 9).astype(np.uint8)
     channels = _space(profile)[1]
+    if channels == 4:
+        return False
     color = np.stack(np.meshgrid(*[steps] * channels), axis=-1).reshape(-1, 1, channels)
     return bool(np.abs(_transformed(color, profile, SRGB) - color / np.float32(255)).max() < _ALIKE)
 

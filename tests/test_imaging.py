@@ -530,8 +530,9 @@ class TestMask:
 
     @pytest.mark.parametrize(("dtype", "half"), [(np.uint8, 128), (np.uint16, 32768)])
     def test_grey_counts_from_one_half(self, dtype: Any, half: int) -> None:
-        pixels = np.array([[[half - 1], [half]]], dtype)
-        assert mask_of(Picture(pixels), (1, 2)).tolist() == [[False, True]]
+        white = np.iinfo(dtype).max
+        pixels = np.array([[[0], [0], [0], [half - 1], [half], [white]]], dtype)
+        assert mask_of(Picture(pixels), (1, 6)).tolist() == [[False] * 4 + [True] * 2]
 
     def test_transparent_white_does_not_count(self) -> None:
         pixels = np.full((1, 3, 4), 255, np.uint8)
@@ -680,12 +681,12 @@ class TestPaste:
         colors = noise(1, 7, 3, seed=2)
         below = background(1, 7)
         pasted = paste(below, Picture(np.concatenate([colors, alphas[..., None].astype(np.uint8)], axis=2)), at="0,0")
-        # The transparent first pixel is cropped away, so the second lies on the background's first.
-        share = alphas[0, 1:, None] / 255
-        expected = colors[0, 1:] * share + below.pixels[0, :6] * (1 - share)
-        assert np.abs(pasted.picture.pixels[0, :6] - expected).max() < 0.501
-        np.testing.assert_array_equal(pasted.picture.pixels[0, 6], below.pixels[0, 6])
-        assert pasted.mask.tolist() == [[False, False, False, True, True, True, False]]
+        # The first two pixels are not seen and cropped away, so the third lies on the background's first.
+        share = alphas[0, 2:, None] / 255
+        expected = colors[0, 2:] * share + below.pixels[0, :5] * (1 - share)
+        assert np.abs(pasted.picture.pixels[0, :5] - expected).max() < 0.501
+        np.testing.assert_array_equal(pasted.picture.pixels[0, 5:], below.pixels[0, 5:])
+        assert pasted.mask.tolist() == [[False, False, True, True, True, False, False]]
 
     def test_a_faint_object_leaves_a_mask(self) -> None:
         faint = cutout().pixels.copy()
@@ -695,7 +696,7 @@ class TestPaste:
 
     @pytest.mark.parametrize(
         ("dtype", "channels", "expected"),
-        [(np.uint16, 3, [65535] * 3), (np.uint8, 1, [255]), (np.uint16, 2, [65535, 7]), (np.uint8, 4, [255] * 3 + [7])],
+        [(np.uint16, 3, [65535] * 3), (np.uint8, 1, [255]), (np.uint16, 2, [65535] * 2), (np.uint8, 4, [255] * 4)],
     )
     def test_keeps_the_background_s_kind(self, dtype: Any, channels: int, expected: list[int]) -> None:
         pixels = np.full((5, 6, channels), 7, dtype)
@@ -749,7 +750,7 @@ def changes(draw: st.DrawFn, same_size: bool = False) -> tuple[Picture, torch.Te
 
 def carry_over(picture: Picture, before: torch.Tensor, after: torch.Tensor, weight: np.ndarray) -> Picture:
     """Carry a change up and lay it in, as edit and harmonize do."""
-    return blend(picture, carry_up(picture.rgb, before, after), weight)
+    return blend(picture, carry_up(picture.rgb, before, after), weight, np.zeros(picture.size, bool))
 
 
 class TestCarryOver:

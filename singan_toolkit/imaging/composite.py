@@ -59,7 +59,7 @@ def blend(picture: Picture, rgb: np.ndarray, weight: np.ndarray, opaque: np.ndar
         rgb: (H, W, 3), float32 in 0..1, of the picture's size.
         weight: (H, W) in 0..1.
         opaque: (H, W), bool: where the ground becomes as opaque as what is laid over it; everywhere by default.
-            Elsewhere it keeps its alpha, and its visible colours alone change.
+            Elsewhere it keeps its alpha.
 
     Returns:
         A picture of the same size, depth, greyness and profile; with alpha where it had some.
@@ -72,7 +72,7 @@ def blend(picture: Picture, rgb: np.ndarray, weight: np.ndarray, opaque: np.ndar
     share = weight / np.maximum(after, 1e-6)
     if opaque is not None:
         after = np.where(opaque, after, alpha)
-        share = np.where(opaque, share, weight * (alpha > 0))
+        share = np.where(opaque, share, weight)
     blended = picture.with_rgb(rgb, share)
-    blended.pixels[share > 0, -1] = np.rint(after * picture.white)[share > 0]
+    blended.pixels[..., -1] = np.rint(after * picture.white)
     return blended

@@ -8,6 +8,8 @@ from scipy.ndimage import distance_transform_edt
 from singan_toolkit.imaging.pictures import Picture, PictureError
 
 _GIVE = "paint the object white on black"
+_TINT = 0.25
+"""Difference of a pixel's colours, in 0..1, from which on it is a colour and no grey."""
 _NEAR = 0.07
 """Difference from a plain colour, in 0..1, up to which a pixel has it: what JPEG leaves."""
 
@@ -43,10 +45,11 @@ def mask_of(picture: Picture, size: tuple[int, int]) -> np.ndarray:
                 "255: paint it fully opaque"
             )
     colors = picture.rgb[shape]
+    name = picture.name if shape.all() else f"{picture.name}, where its alpha shows anything,"
     mask = np.zeros(size, bool)
-    mask[shape] = (not shape.all() and _alike(colors)) or _marked(colors, picture.name)
+    mask[shape] = (not shape.all() and _alike(colors)) or _marked(colors, name)
     if not mask.any() or mask.all():
-        raise PictureError(f"mask {picture.name} is all {'white' if mask.any() else 'black'}: {_GIVE}")
+        raise PictureError(f"mask {name} is all {'white' if mask.any() else 'black'}: {_GIVE}")
     rim = np.concatenate([mask[0], mask[-1], mask[:, 0], mask[:, -1]])
     if rim.all() and mask.mean() > 0.5:
         raise PictureError(
@@ -64,11 +67,11 @@ def _alike(colors: np.ndarray) -> bool:
 def _marked(colors: np.ndarray, name: str) -> np.ndarray:
     """Which pixels of a mask, (N, 3) in 0..1, are marked: (N,), bool."""
     light, dark = colors.max(axis=1), colors.min(axis=1)
-    colored = light - dark >= 0.5
+    colored = light - dark >= max((light - dark).max() / 2, _TINT)
     values = np.rint(255 * np.array([light.max(), dark.min(), np.median(light)])).astype(int)
-    if light.max() < 0.5 and values[0] > _NEAR * 255:
+    if light.max() < 0.5 and values[0] and not colored.any():
         raise PictureError(f"mask {name} is grey, brightest {values[0]} of 255: {_GIVE}")
-    if dark.min() >= 0.5 and values[1] < 255 - _NEAR * 255:
+    if dark.min() >= 0.5 and values[1] < 255 and not colored.any():
         raise PictureError(f"mask {name} is grey, darkest {values[1]} of 255: {_GIVE}")
     if not _plain(colors):
         raise PictureError(f"mask {name} looks like a photo, for it has many colours or greys: {_GIVE}")

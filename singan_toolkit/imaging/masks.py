@@ -68,6 +68,7 @@ def _marked(colors: np.ndarray, name: str) -> np.ndarray:
     """Which pixels of a mask, (N, 3) in 0..1, are marked: (N,), bool."""
     light, dark = colors.max(axis=1), colors.min(axis=1)
     colored = light - dark >= max((light - dark).max() / 2, _TINT)
+    between = (light > 0.15) & (light < 0.85) & ~colored
     values = np.rint(255 * np.array([light.max(), dark.min(), np.median(light)])).astype(int)
     if light.max() < 0.5 and values[0] and not colored.any():
         raise PictureError(f"mask {name} is grey, brightest {values[0]} of 255: {_GIVE}")
@@ -75,7 +76,7 @@ def _marked(colors: np.ndarray, name: str) -> np.ndarray:
         raise PictureError(f"mask {name} is grey, darkest {values[1]} of 255: {_GIVE}")
     if not _plain(colors):
         raise PictureError(f"mask {name} looks like a photo, for it has many colours or greys: {_GIVE}")
-    if _NEAR * 255 < values[2] < 255 - _NEAR * 255 and not colored.any():
+    if between.mean() > 0.4:
         raise PictureError(f"mask {name} is grey, {values[2]} of 255 in most places: {_GIVE}")
     if colored.any() and (light < 0.25).any() and (dark > 0.75).any():
         raise PictureError(f"mask {name} has black, white and colours, so what is marked cannot be told: {_GIVE}")

@@ -153,9 +153,10 @@ def picture_of(value: object, name: str = "picture") -> Picture:
     if pixels.ndim != 3 or pixels.shape[2] not in (1, 2, 3, 4) or not pixels.size:
         raise PictureError(f"{name} is an array of shape {value.shape}: give (H, W), or (H, W, C) with C from 1 to 4")
     if pixels.dtype.kind in "bf":
+        pixels = pixels.astype(np.float32)
         if not ((pixels > -1e-4) & (pixels < 1 + 1e-4)).all():
             raise PictureError(f"{name} is an array of {value.dtype} with values outside 0..1: scale it, or give uint8")
-        pixels = np.rint(pixels.clip(0, 1) * np.float32(255)).astype(np.uint8)
+        pixels = np.rint(pixels.clip(0, 1) * 255).astype(np.uint8)
     if pixels.dtype not in (np.uint8, np.uint16):
         raise PictureError(f"{name} is an array of {value.dtype}: give uint8, uint16, or float in 0..1")
     return Picture(np.ascontiguousarray(pixels), name)

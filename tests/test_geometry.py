@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import itertools
 import math
+from fractions import Fraction
 
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as some
 
-from singan_toolkit.pyramid.geometry import Geometry, Step
+from singan_toolkit.pyramid.geometry import Geometry, Step, nearest
 
 Sizes = list[tuple[int, int]]
 
@@ -202,3 +203,14 @@ def test_a_picture_of_the_trained_size_fits_as_it_is() -> None:
     assert GEOMETRY.fit((120, 160)) == (120, 160)
     assert GEOMETRY.fit((480, 640)) == (120, 160)
     assert GEOMETRY.fit((60, 80)) == (120, 160)
+
+
+class TestNearest:
+    @given(some.integers(0, 10**5), some.integers(1, 1600))
+    def test_halves_up_as_on_paper(self, side: int, hundredths: int) -> None:
+        exact = Fraction(side) * Fraction(hundredths, 100)
+        assert nearest(side * (hundredths / 100)) == (exact + Fraction(1, 2)).__floor__()
+
+    @pytest.mark.parametrize(("value", "whole"), [(102.5, 103), (152.5, 153), (1.5, 2), (-2.5, -2), (10 * 1.15, 12)])
+    def test_examples(self, value: float, whole: int) -> None:
+        assert nearest(value) == whole

@@ -13,11 +13,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+import skimage.data
 import tifffile
 import torch
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from scipy.ndimage import gaussian_filter
 
 from singan_toolkit.imaging.composite import blend, carry_up
 from singan_toolkit.imaging.masks import feather, mask_of
@@ -530,13 +532,82 @@ class TestMask:
 
     @pytest.mark.parametrize(("dtype", "half"), [(np.uint8, 128), (np.uint16, 32768)])
     def test_grey_counts_from_one_half(self, dtype: Any, half: int) -> None:
-        pixels = np.array([[[half - 1], [half]]], dtype)
-        assert mask_of(Picture(pixels), (1, 2)).tolist() == [[False, True]]
+        white = np.iinfo(dtype).max
+        pixels = np.array([[[0], [0], [0], [half - 1], [half], [white]]], dtype)
+        assert mask_of(Picture(pixels), (1, 6)).tolist() == [[False] * 4 + [True] * 2]
 
     def test_transparent_white_does_not_count(self) -> None:
         pixels = np.full((1, 3, 4), 255, np.uint8)
         pixels[0, 1, 3] = 0
         assert mask_of(Picture(pixels), (1, 3)).tolist() == [[True, False, True]]
+
+    @pytest.mark.parametrize("ending", ["png", "jpg", "palette", "webp"])
+    @pytest.mark.parametrize(
+        ("ground", "stroke"),
+        [
+            ((0, 0, 0), (255, 0, 0)),
+            ((0, 0, 0), (0, 200, 0)),
+            ((0, 0, 0), (128, 0, 0)),
+            ((0, 0, 0), (255, 255, 255)),
+            ((255, 255, 255), (230, 20, 20)),
+            ((255, 255, 255), (0, 0, 255)),
+            (None, (0, 0, 0)),
+            (None, (255, 255, 255)),
+            (None, (255, 0, 0)),
+            (None, (90, 90, 90)),
+        ],
+    )
+    def test_the_stroke_is_what_is_marked(self, tmp_path: Path, ground: Any, stroke: Any, ending: str) -> None:
+        where = np.zeros((60, 90), bool)
+        where[20:30, 40:55] = True
+        if ground is None:
+            pixels = np.where(where[..., None], np.array([*stroke, 255], np.uint8), np.zeros(4, np.uint8))
+        else:
+            pixels = np.where(where[..., None], np.array(stroke, np.uint8), np.array(ground, np.uint8))
+        image = Image.fromarray(pixels)
+        if ending == "palette":
+            image = image.quantize(8)
+        path = tmp_path / ("m.png" if ending == "palette" or ground is None else f"m.{ending}")
+        image.save(path)
+        assert (mask_of(read_picture(path), (60, 90)) != where).sum() <= 10
+
+    @pytest.mark.parametrize("spread", [1, 3, 8])
+    @pytest.mark.parametrize("shaped_by_alpha", [False, True])
+    def test_a_soft_brush_counts_from_one_half(self, spread: float, shaped_by_alpha: bool) -> None:
+        where = np.zeros((90, 120))
+        where[30:60, 40:80] = 1
+        soft = np.rint(gaussian_filter(where, spread) * 255).astype(np.uint8)[..., None]
+        pixels = np.concatenate([np.zeros_like(soft), soft], axis=2) if shaped_by_alpha else soft
+        np.testing.assert_array_equal(mask_of(Picture(pixels), (90, 120)), soft[..., 0] >= 128)
+
+    @pytest.mark.parametrize(
+        ("pixels", "found"),
+        [
+            (np.kron([[0, 85], [0, 0]], np.ones((9, 9)))[..., None], "grey, brightest 85 of 255"),
+            (np.kron([[0, 1], [0, 0]], np.ones((9, 9)))[..., None], "grey, brightest 1 of 255"),
+            (np.kron([[255, 180], [255, 255]], np.ones((9, 9)))[..., None], "grey, darkest 180 of 255"),
+            (np.kron([[128, 128], [128, 255]], np.ones((9, 9)))[..., None], "grey, darkest 128 of 255"),
+            (np.pad(np.zeros((5, 5, 1)), ((9, 9), (9, 9), (0, 0)), constant_values=255), "looks inverted: 9"),
+            (np.stack([np.zeros((9, 9)), np.eye(9) * 76], axis=2), "alpha, whose largest value is 76"),
+            (skimage.data.astronaut()[::4, ::4], "looks like a photo"),
+            (skimage.data.camera()[::4, ::4, None], "looks like a photo"),
+            (
+                np.dstack([skimage.data.astronaut()[::4, ::4], np.tri(128) * 255]),
+                "where its alpha shows .* like a photo",
+            ),
+            (skimage.data.brick()[::4, ::4, None], "is grey, .* in most places"),
+            (np.repeat(np.array([[[0] * 3, [255] * 3, [255, 0, 0]]]), 9, axis=0), "black, white and colours"),
+        ],
+    )
+    def test_what_is_not_plain_is_told(self, pixels: np.ndarray, found: str) -> None:
+        picture = Picture(pixels.astype(np.uint8), "m.png")
+        with pytest.raises(PictureError, match=rf"^mask m\.png.*{found}"):
+            mask_of(picture, picture.size)
+
+    def test_one_black_corner_lets_a_frame_pass(self) -> None:
+        frame = np.pad(np.zeros((9, 9, 1), np.uint8), ((9, 9), (9, 9), (0, 0)), constant_values=255)
+        frame[0, 0] = 0
+        assert mask_of(Picture(frame), (27, 27)).sum() == 27 * 27 - 82
 
     def test_size_differs(self) -> None:
         pixels = np.zeros((4, 6, 1), np.uint8)
@@ -680,12 +751,12 @@ class TestPaste:
         colors = noise(1, 7, 3, seed=2)
         below = background(1, 7)
         pasted = paste(below, Picture(np.concatenate([colors, alphas[..., None].astype(np.uint8)], axis=2)), at="0,0")
-        # The transparent first pixel is cropped away, so the second lies on the background's first.
-        share = alphas[0, 1:, None] / 255
-        expected = colors[0, 1:] * share + below.pixels[0, :6] * (1 - share)
-        assert np.abs(pasted.picture.pixels[0, :6] - expected).max() < 0.501
-        np.testing.assert_array_equal(pasted.picture.pixels[0, 6], below.pixels[0, 6])
-        assert pasted.mask.tolist() == [[False, False, False, True, True, True, False]]
+        # The first two pixels are not seen and cropped away, so the third lies on the background's first.
+        share = alphas[0, 2:, None] / 255
+        expected = colors[0, 2:] * share + below.pixels[0, :5] * (1 - share)
+        assert np.abs(pasted.picture.pixels[0, :5] - expected).max() < 0.501
+        np.testing.assert_array_equal(pasted.picture.pixels[0, 5:], below.pixels[0, 5:])
+        assert pasted.mask.tolist() == [[False, False, True, True, True, False, False]]
 
     def test_a_faint_object_leaves_a_mask(self) -> None:
         faint = cutout().pixels.copy()
@@ -695,7 +766,7 @@ class TestPaste:
 
     @pytest.mark.parametrize(
         ("dtype", "channels", "expected"),
-        [(np.uint16, 3, [65535] * 3), (np.uint8, 1, [255]), (np.uint16, 2, [65535, 7]), (np.uint8, 4, [255] * 3 + [7])],
+        [(np.uint16, 3, [65535] * 3), (np.uint8, 1, [255]), (np.uint16, 2, [65535] * 2), (np.uint8, 4, [255] * 4)],
     )
     def test_keeps_the_background_s_kind(self, dtype: Any, channels: int, expected: list[int]) -> None:
         pixels = np.full((5, 6, channels), 7, dtype)
@@ -749,7 +820,7 @@ def changes(draw: st.DrawFn, same_size: bool = False) -> tuple[Picture, torch.Te
 
 def carry_over(picture: Picture, before: torch.Tensor, after: torch.Tensor, weight: np.ndarray) -> Picture:
     """Carry a change up and lay it in, as edit and harmonize do."""
-    return blend(picture, carry_up(picture.rgb, before, after), weight)
+    return blend(picture, carry_up(picture.rgb, before, after), weight, np.zeros(picture.size, bool))
 
 
 class TestCarryOver:

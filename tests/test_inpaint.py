@@ -80,7 +80,7 @@ class TestResult:
         assert (result.dtype, result.shape) == (pixels.dtype, pixels.shape)
         np.testing.assert_array_equal(result[far(mask)], pixels[far(mask)])
         colors = 1 if channels < 3 else 3
-        np.testing.assert_array_equal(result[..., colors:], pixels[..., colors:])
+        assert (result[mask][:, colors:] == white).all()
         assert np.abs(result[mask, 0].astype(int) - pixels[mask, 0]).mean() > 0.02 * white
 
     def test_3000_pixels(self, inpaint: Inpaint, photo: Path) -> None:

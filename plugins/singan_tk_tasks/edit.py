@@ -61,8 +61,18 @@ class Edit(Task):
         if options["mask"]:
             mask = mask_of(read_picture(options["mask"]), edited.size)
         else:
-            mask = _difference(edited, outside.rgb if outside is not edited else bundle.picture / 255.0)
-        return plan_injection(bundle, edited, mask, outside=outside, scale=scale, seed=seed, feather=options["feather"])
+            original = Picture(bundle.picture, "the training picture") if outside is edited else outside
+            mask = _difference(edited, original)
+        return plan_injection(
+            bundle,
+            edited,
+            mask,
+            outside=outside,
+            scale=scale,
+            seed=seed,
+            feather=options["feather"],
+            opaque=mask | (outside.pixels[..., -1] > 0),
+        )
 
     def finish(self, walked: Tensor, plan: Plan) -> Output:
         """Lay the redrawn region into the original at its full resolution."""
@@ -73,8 +83,10 @@ def _size(picture: Picture) -> str:
     return f"{picture.size[1]}x{picture.size[0]}"
 
 
-def _difference(edited: Picture, original: np.ndarray) -> np.ndarray:
+def _difference(edited: Picture, original: Picture) -> np.ndarray:
     """Where a picture was edited: (H, W), bool. JPEG's noise, once smoothed away, and single pixels do not count.
+
+    What is less opaque, or more, than the original was erased or added, whatever colours it hides.
 
     Raises:
         TaskError: Nowhere, or everywhere.
@@ -85,21 +97,29 @@ def _difference(edited: Picture, original: np.ndarray) -> np.ndarray:
     from skimage.morphology import closing, disk, opening
 
     from singan_toolkit.imaging.tensors import to_rgb, to_tensor
+    from singan_toolkit.imaging.visible import visible_rgb
     from singan_toolkit.pyramid.resample import resize
 
     threshold = 0.08
-    rgb = to_rgb(resize(to_tensor(edited.rgb), (original.shape[0], original.shape[1]))[0])
-    difference = np.abs(gaussian_filter(rgb - original, (1.5, 1.5, 0))).max(axis=2)
+    rgb = to_rgb(resize(to_tensor(visible_rgb(edited)), original.size)[0])
+    difference = np.abs(gaussian_filter(rgb - visible_rgb(original), (1.5, 1.5, 0))).max(axis=2)
     changed = closing(opening(difference > threshold, disk(1)), disk(3))
-    if not changed.any():
+    one, other = (np.float32(1) if p.alpha is None else p.alpha for p in (edited, original))
+    erased = np.broadcast_to(np.abs(one - other) > 0.01, edited.size)  # an original of another size has no alpha
+    if not changed.any() and not erased.any():
         raise TaskError(f"{edited.name} does not differ from the training picture: edit it, or give --mask")
+    if erased.mean() > 0.75:
+        raise TaskError(
+            f"{edited.name} is transparent in {erased.mean():.0%} of its pixels where the training picture is not: "
+            "save the whole picture and not a layer alone, or give --mask"
+        )
     if changed.mean() > 0.75:
         raise TaskError(
             f"{edited.name} differs from the training picture in {changed.mean():.0%} of its pixels: "
             "edit the picture that the bundle was trained on, or give --mask"
         )
     mask: np.ndarray = resize(torch.from_numpy(changed)[None, None].float(), edited.size)[0, 0].numpy() >= 0.5
-    return mask
+    return mask | erased
 
 
 @hookimpl

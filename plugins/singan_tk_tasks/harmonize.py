@@ -81,6 +81,8 @@ class Harmonize(Task):
                 "give either --paste with a cut-out, or --composite with a picture that has the object on it"
             )
         composite, mask, notes = _composite(options) if options["composite"] else _pasted(bundle, options)
+        # A composite's half-transparent rims are a rough cut's; those of a cut-out are its shape.
+        opaque = (composite.pixels[..., -1] > 0) & bool(options["composite"])
         plan = plan_injection(
             bundle,
             composite,
@@ -89,6 +91,7 @@ class Harmonize(Task):
             scale=scale,
             seed=seed,
             feather=options["feather"],
+            opaque=opaque,
             notes=notes,
         )
         if not options["adapt"] or bundle.manifest.training.task == self.name:

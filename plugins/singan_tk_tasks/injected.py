@@ -29,9 +29,10 @@ feather_option = click.Option(
 @dataclass(frozen=True)
 class _Material:
     outside: Picture
-    changed: Picture
+    rgb: np.ndarray
     before: Tensor
     weight: np.ndarray
+    opaque: np.ndarray
     notes: Sequence[str]
 
 
@@ -44,6 +45,7 @@ def plan_injection(
     scale: int,
     seed: int,
     feather: float | None,
+    opaque: np.ndarray,
     notes: Sequence[str] = (),
 ) -> Plan:
     """Shrink a changed picture to below the injection scale and walk the scales above (paper section 4.3).
@@ -56,18 +58,21 @@ def plan_injection(
         scale: The injection scale.
         seed: Of the noise.
         feather: Pixels over which the mask fades, or None for a share of the picture.
+        opaque: (H, W), bool: where the result is opaque, whatever ``outside`` is there.
         notes: For the user.
     """
     import torch
 
     from singan_toolkit.imaging.masks import feather as feathered
     from singan_toolkit.imaging.tensors import to_tensor
+    from singan_toolkit.imaging.visible import as_seen_by
     from singan_toolkit.pyramid.noise import Gaussian
     from singan_toolkit.pyramid.resample import resize
 
     longer = max(changed.size)
     finest = bundle.geometry.fit(changed.size)
-    given = to_tensor(changed.rgb)
+    rgb = as_seen_by(bundle, changed)
+    given = to_tensor(rgb)
     before = resize(given, finest).clamp(-1, 1)
     focus = resize(torch.from_numpy(mask)[None, None].float(), finest)[0, 0]
     weight = feathered(mask, GROW * longer, FADE * longer if feather is None else feather)
@@ -77,7 +82,7 @@ def plan_injection(
         start=resize(given, bundle.geometry.size_at(scale - 1, finest)),
         given=before,
         focus=focus >= 0.5 * focus.max(),
-        material=_Material(outside, changed, before, weight, notes),
+        material=_Material(outside, rgb, before, weight, opaque, notes),
     )
 
 
@@ -86,5 +91,5 @@ def finish_injection(walked: Tensor, plan: Plan) -> Output:
     from singan_toolkit.imaging.composite import blend, carry_up
 
     material: _Material = plan.material
-    rgb = carry_up(material.changed.rgb, material.before, walked)
-    return Output([Result(blend(material.outside, rgb, material.weight))], material.notes)
+    rgb = carry_up(material.rgb, material.before, walked)
+    return Output([Result(blend(material.outside, rgb, material.weight, material.opaque))], material.notes)

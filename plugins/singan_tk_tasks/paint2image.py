@@ -23,7 +23,8 @@ _file = click.Path(dir_okay=False, path_type=Path)
 class PaintToImage(Task):
     """Turn a painting into a picture with the textures of the training picture.
 
-    Paint with flat colours taken from the training picture, at any size. The result has the painting's size.
+    Paint with flat colours taken from the training picture, at any size. The result has the painting's size. Where the
+    painting is transparent the training picture shows through, stretched to that size.
     """
 
     name = "paint2image"
@@ -40,6 +41,8 @@ class PaintToImage(Task):
 
     def plan(self, bundle: Bundle, *, scale: int, seed: int, **options: Any) -> Plan:
         """Shrink the painting to below the injection scale, walk the scales above, and on to the painting's size."""
+        import torch
+
         from singan_toolkit.imaging.palette import Palette
         from singan_toolkit.imaging.pictures import read_picture
         from singan_toolkit.imaging.tensors import to_tensor
@@ -50,6 +53,9 @@ class PaintToImage(Task):
         geometry = bundle.geometry
         finest = geometry.fit(painting.size)
         given = to_tensor(painting.rgb)
+        if painting.alpha is not None:  # a layer over the training picture
+            alpha = torch.from_numpy(painting.alpha)
+            given = given * alpha + resize(to_tensor(bundle.picture), painting.size).clamp(-1, 1) * (1 - alpha)
         start = resize(given, geometry.size_at(scale - 1, finest))
         retraining = None
         if options["quantize"]:

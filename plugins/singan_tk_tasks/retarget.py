@@ -95,6 +95,8 @@ class Retarget(Task):
 
 def _wanted(options: dict[str, Any], now: Size) -> Size:
     """The size that is asked for; with a shape alone, one with as many pixels as now."""
+    from singan_toolkit.pyramid.geometry import nearest
+
     width, height, aspect = options["width"], options["height"], options["aspect"]
     if aspect:
         match = re.fullmatch(r"(\d+(?:\.\d+)?):(\d+(?:\.\d+)?)", aspect)
@@ -104,10 +106,10 @@ def _wanted(options: dict[str, Any], now: Size) -> Size:
             raise TaskError("give two of --width, --height and --aspect at most")
         shape = float(match[1]) / float(match[2])
         if width:
-            height = round(width / shape)
+            height = nearest(width / shape)
         else:
-            height = height or max(1, round(math.sqrt(math.prod(now) / shape)))
-            width = round(height * shape)
+            height = height or max(1, nearest(math.sqrt(math.prod(now) / shape)))
+            width = nearest(height * shape)
     elif not width and not height:
         raise TaskError("give the new shape: --width, --height, or --aspect")
     height, width = now[0] if height is None else height, now[1] if width is None else width
@@ -120,9 +122,11 @@ def _wanted(options: dict[str, Any], now: Size) -> Size:
 
 def _walked(wanted: Size, now: Size, finest: Size) -> Size:
     """The size at which to walk: things keep their size, unless the whole is asked for larger or smaller than now."""
+    from singan_toolkit.pyramid.geometry import nearest
+
     shares = wanted[0] / now[0], wanted[1] / now[1]
     larger = sorted((1.0, *shares))[1]
-    return max(1, round(finest[0] * shares[0] / larger)), max(1, round(finest[1] * shares[1] / larger))
+    return max(1, nearest(finest[0] * shares[0] / larger)), max(1, nearest(finest[1] * shares[1] / larger))
 
 
 @hookimpl

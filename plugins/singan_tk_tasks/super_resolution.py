@@ -46,12 +46,13 @@ class SuperResolution(Task):
         from singan_toolkit.imaging.original import read_original
         from singan_toolkit.imaging.tensors import to_tensor
         from singan_toolkit.pyramid.constraints import BackProjection
+        from singan_toolkit.pyramid.geometry import nearest
         from singan_toolkit.pyramid.noise import Silence
 
         file, factor = options["picture"], options["factor"]
         picture = read_original(file, bundle.picture) if file else Picture(bundle.picture, bundle.name)
         height, width = picture.size
-        wanted = round(height * factor), round(width * factor)
+        wanted = nearest(height * factor), nearest(width * factor)
         if wanted[0] * wanted[1] > MAX_PIXELS:
             raise TaskError(
                 f"{factor:g} times {width}x{height} is {wanted[1]}x{wanted[0]} pixels, "

@@ -51,15 +51,28 @@ def _kept(before: Tensor, after: Tensor) -> Tensor:
     return ((covariance + FLAT) / (variance + FLAT)).clamp(0, 1)
 
 
-def blend(picture: Picture, rgb: np.ndarray, weight: np.ndarray) -> Picture:
-    """Lay other colours over a picture.
+def blend(picture: Picture, rgb: np.ndarray, weight: np.ndarray, opaque: np.ndarray | None = None) -> Picture:
+    """Lay other, opaque colours over a picture. Transparent ground gives no colour to the result.
 
     Args:
         picture: What stays where the weight is 0, bit for bit.
         rgb: (H, W, 3), float32 in 0..1, of the picture's size.
         weight: (H, W) in 0..1.
+        opaque: (H, W), bool: where the ground becomes as opaque as what is laid over it; everywhere by default.
+            Elsewhere it keeps its alpha.
 
     Returns:
-        A picture of the same size, depth, greyness, profile and alpha.
+        A picture of the same size, depth, greyness and profile; with alpha where it had some.
     """
-    return picture.with_rgb(rgb, weight)
+    alpha = picture.alpha
+    if alpha is None:
+        return picture.with_rgb(rgb, weight)
+    weight = weight.astype(np.float32)
+    after = weight + alpha * (1 - weight)
+    share = weight / np.maximum(after, 1e-6)
+    if opaque is not None:
+        after = np.where(opaque, after, alpha)
+        share = np.where(opaque, share, weight)
+    blended = picture.with_rgb(rgb, share)
+    blended.pixels[..., -1] = np.rint(after * picture.white)
+    return blended

@@ -10,7 +10,10 @@ import numpy as np
 from skimage.transform import resize as resize_array
 from skimage.transform import rotate as rotate_array
 
+from singan_toolkit.imaging.composite import blend
 from singan_toolkit.imaging.pictures import Picture, PictureError
+from singan_toolkit.imaging.visible import VISIBLE
+from singan_toolkit.pyramid.geometry import nearest
 
 _NAMES = {
     "center": (0.5, 0.5),
@@ -32,7 +35,7 @@ class Pasted:
     """A pasted picture.
 
     Attributes:
-        picture: The background with the object on it, in the background's depth, greyness and alpha.
+        picture: The background with the object on it, in the background's depth and greyness; opaque where either is.
         mask: (H, W), bool: where the object is.
         note: What was decided for the user, or an empty string.
     """
@@ -53,8 +56,11 @@ def paste(
 ) -> Pasted:
     """Lay a cut-out on a background.
 
+    The object is what is visibly opaque: its box, which is what gets the size and the place, holds all pixels from an
+    eighth of its largest alpha on. What is fainter outside the box is left out.
+
     Args:
-        background: What to paste on.
+        background: What to paste on. Where it is transparent the result is as opaque as the cut-out.
         cutout: The object.
         mask: (H, W) of the cut-out, bool; its alpha by default.
         at: Where: ``center``, ``top-left`` and the like; ``X,Y`` in pixels of the background, of the cut-out's top left
@@ -80,9 +86,9 @@ def paste(
             f"{cutout.name} has no transparency, so its own background would be pasted along: "
             "give a cut-out with alpha, or a mask"
         )
-    rows, columns = np.where(alpha > 0)
-    if not len(rows):
+    if not alpha.any():
         raise PictureError(f"{cutout.name} is fully transparent: there is nothing to paste")
+    rows, columns = np.where(alpha >= VISIBLE * alpha.max())
     box = slice(rows.min(), rows.max() + 1), slice(columns.min(), columns.max() + 1)
     # Premultiplied, lest the colours of transparent pixels bleed into the object.
     layers = np.flip(np.dstack([cutout.rgb * alpha[..., None], alpha])[box], _FLIPS[flip])
@@ -100,13 +106,12 @@ def paste(
     if inside[0].start >= inside[0].stop or inside[1].start >= inside[1].stop:
         raise PictureError(f"at {at} {cutout.name} lies outside {background.name}, which is {width}x{height} pixels")
     part = slice(inside[0].start - top, inside[0].stop - top), slice(inside[1].start - left, inside[1].stop - left)
-    laid = np.zeros(background.size, np.float32)
-    laid[inside] = layers[part][..., 3]
-    color = background.rgb
-    color[inside] += layers[part][..., :3] - color[inside] * layers[part][..., 3:]
+    laid, color = np.zeros(background.size, np.float32), np.zeros((*background.size, 3), np.float32)
+    laid[inside] = layers[part][..., 3].clip(0, 1)
+    color[inside] = layers[part][..., :3] / np.maximum(layers[part][..., 3:], 1e-6)
     if not laid.any():
         raise PictureError(f"at {at} all but transparent parts of {cutout.name} lie outside {background.name}")
-    return Pasted(background.with_rgb(color, laid > 0), laid >= 0.5 * min(laid.max(), 1), note)
+    return Pasted(blend(background, color, laid), laid >= 0.5 * min(laid.max(), 1), note)
 
 
 def _size(text: str, own: tuple[int, ...], background: tuple[int, int], name: str) -> tuple[tuple[int, int], str]:
@@ -129,7 +134,7 @@ def _size(text: str, own: tuple[int, ...], background: tuple[int, int], name: st
 
 
 def _scaled(own: tuple[int, ...], share: float) -> tuple[int, int]:
-    return max(1, round(own[0] * share)), max(1, round(own[1] * share))
+    return max(1, nearest(own[0] * share)), max(1, nearest(own[1] * share))
 
 
 def _corner(at: str, size: tuple[int, int], background: tuple[int, int]) -> tuple[int, int]:
@@ -141,4 +146,4 @@ def _corner(at: str, size: tuple[int, int], background: tuple[int, int]) -> tupl
         x, y = _NAMES[at]
     else:
         raise ValueError(f"position {at!r} is neither X,Y nor X%,Y% nor one of {', '.join(_NAMES)}")
-    return round(y * (background[0] - size[0])), round(x * (background[1] - size[1]))
+    return nearest(y * (background[0] - size[0])), nearest(x * (background[1] - size[1]))

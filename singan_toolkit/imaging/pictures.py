@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, replace
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from singan_toolkit.files import write_whole
 from singan_toolkit.imaging.decoding import UNTAGGED, Tags, decode
@@ -20,6 +23,7 @@ __all__ = [
     "PictureError",
     "check_holds",
     "encode_picture",
+    "picture_of",
     "read_picture",
     "readable_endings",
     "write_picture",
@@ -103,15 +107,20 @@ class Picture:
         return replace(self, pixels=pixels, tags=replace(self.tags, profile=None))
 
 
-def read_picture(path: Path | str) -> Picture:
+def read_picture(source: object) -> Picture:
     """Read the first picture of a file (of an animation, the first frame), turned upright by its EXIF orientation.
 
     Which files those are, and what comes of them, is told by docs/pictures.md.
 
+    Args:
+        source: A path; or a picture in memory, as :func:`picture_of` takes it.
+
     Raises:
         PictureError: There is no such file, or it is not a picture of 8 or 16 bits that can be read without loss.
     """
-    path = Path(path)
+    if not isinstance(source, (str, os.PathLike)):
+        return picture_of(source)
+    path = Path(source)
     try:
         content = path.read_bytes()
     except OSError as error:
@@ -121,6 +130,50 @@ def read_picture(path: Path | str) -> Picture:
     except PictureError as error:
         raise PictureError(f"cannot read {path} as a picture: {error}") from error
     return Picture(np.ascontiguousarray(pixels), path.name, tags)
+
+
+def picture_of(value: object, name: str = "picture") -> Picture:
+    """A picture in memory as a :class:`Picture`.
+
+    Args:
+        value: A Picture; a PIL image, whose profile, resolution and orientation count as in a file; or an array of
+            (H, W) or (H, W, C), C as in :class:`Picture`: uint8, uint16, bool, or float in 0..1, which is kept in 8
+            bits.
+        name: For messages.
+
+    Raises:
+        PictureError: It is none of these.
+    """
+    if isinstance(value, Picture):
+        return value
+    if isinstance(value, Image.Image):
+        return _of_image(value, name)
+    if not isinstance(value, np.ndarray):
+        raise PictureError(f"{name} is a {type(value).__name__}: give a path, an array, a PIL image or a Picture")
+    pixels = value[..., None] if value.ndim == 2 else value
+    if pixels.ndim != 3 or pixels.shape[2] not in (1, 2, 3, 4) or not pixels.size:
+        raise PictureError(f"{name} is an array of shape {value.shape}: give (H, W), or (H, W, C) with C from 1 to 4")
+    if pixels.dtype.kind in "bf":
+        pixels = pixels.astype(np.float32)
+        if not ((pixels > -1e-4) & (pixels < 1 + 1e-4)).all():
+            raise PictureError(f"{name} is an array of {value.dtype} with values outside 0..1: scale it, or give uint8")
+        pixels = np.rint(pixels.clip(0, 1) * 255).astype(np.uint8)
+    if pixels.dtype not in (np.uint8, np.uint16):
+        raise PictureError(f"{name} is an array of {value.dtype}: give uint8, uint16, or float in 0..1")
+    return Picture(np.ascontiguousarray(pixels), name)
+
+
+def _of_image(image: Image.Image, name: str) -> Picture:
+    name = Path(getattr(image, "filename", "") or name).name
+    ending = ".tif" if image.mode == "CMYK" else ".png"
+    buffer = BytesIO()
+    told = {key: image.info[key] for key in ("dpi", "icc_profile") if image.info.get(key)}
+    try:
+        image.save(buffer, "TIFF" if ending == ".tif" else "PNG", exif=image.getexif(), compress_level=1, **told)
+        pixels, tags = decode(buffer.getvalue(), ending)
+    except (OSError, ValueError) as error:
+        raise PictureError(f"{name} is a PIL image of mode {image.mode}: {error}") from error
+    return Picture(np.ascontiguousarray(pixels), name, tags)
 
 
 def encode_picture(picture: Picture, extension: str) -> bytes:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from copy import copy
 from dataclasses import replace
 from typing import Any
 
@@ -10,7 +12,9 @@ import torch
 from torch import Tensor
 
 from singan_toolkit.bundle import Bundle
+from singan_toolkit.imaging.pictures import picture_of
 from singan_toolkit.imaging.tensors import to_values
+from singan_toolkit.imaging.visible import is_grey
 from singan_toolkit.pyramid.walk import Pyramid, walk
 from singan_toolkit.tasks.manager import Plugins, installed_plugins
 from singan_toolkit.tasks.task import Output, Plan, Retraining, Task, TaskError
@@ -71,7 +75,8 @@ def _not_trained_for(task: Task, bundle: Bundle) -> str:
 def complete_options(task: Task, given: dict[str, Any]) -> dict[str, Any]:
     """A task's options with the types and defaults of the command line.
 
-    What may be given several times there is a list or a tuple here, or a single value.
+    What may be given several times there is a list or a tuple here, or a single value. Where a file is wanted a picture
+    in memory may be given: the task then finds a :class:`Picture`, which :func:`read_picture` takes as it takes a path.
 
     Raises:
         TaskError: An option is not the task's, is missing or has a wrong value.
@@ -86,10 +91,31 @@ def complete_options(task: Task, given: dict[str, Any]) -> dict[str, Any]:
         if value is not None
     }
     try:
-        command = click.Command(task.name, params=list(task.options))
+        command = click.Command(task.name, params=[_with_pictures(option) for option in task.options])
         return command.make_context(task.name, [], default_map=given).params
     except click.ClickException as error:
         raise TaskError(f"{task.name}: {error.format_message()}") from error
+
+
+class _File(click.ParamType):  # type: ignore[type-arg]  # generic since click 8.4 only
+    """A file's path, or a picture in memory."""
+
+    def __init__(self, path: click.ParamType) -> None:  # type: ignore[type-arg]
+        self.path, self.name = path, path.name
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if isinstance(value, (str, os.PathLike)):
+            return self.path.convert(value, param, ctx)
+        return picture_of(value, str(param.name if param else "picture"))
+
+
+def _with_pictures(option: click.Option) -> click.Option:
+    """The option itself or, where it wants a file, one that takes pictures in memory too."""
+    if not (isinstance(option.type, click.Path) and option.type.file_okay):
+        return option
+    option = copy(option)
+    option.type = _File(option.type)
+    return option
 
 
 class _Run:
@@ -106,6 +132,7 @@ class _Run:
         self.hook, self.task, self.bundle, self.device = plugins.manager.hook, task, bundle, device
         self.seed, self.observer, self.options = seed, observer, options
         self.pyramid = bundle.pyramid(device).hastened()
+        self.grey = is_grey(bundle.picture)
         self.trained_anew: dict[tuple[str, int], Pyramid] = {}
 
     def at(self, scale: int | str | None) -> Output:
@@ -160,6 +187,8 @@ class _Run:
             if start is not None and len(start) > 1:
                 start = start[part]
             done = walk(pyramid, plan.route, plan.noise, start, samples[part], plan.constraint)
+            if self.grey:
+                done = done.mean(1, keepdim=True).expand_as(done)
             done = to_values(done).cpu() if plan.in_bytes else done.cpu()
             if walked is None:
                 walked = torch.empty((len(samples), *done.shape[1:]), dtype=done.dtype)

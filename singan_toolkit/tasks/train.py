@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from pathlib import Path
 from typing import Any
 
 from singan_toolkit.bundle import Bundle
@@ -17,7 +16,7 @@ from singan_toolkit.training.train import train_bundle
 
 
 def train(
-    picture: Path | str,
+    picture: object,
     *,
     preset: str = DEFAULT_PRESET,
     task: str | None = None,
@@ -29,7 +28,7 @@ def train(
     """Train a pyramid on one picture, as ``singan-tk train`` does.
 
     Args:
-        picture: Path of the picture.
+        picture: Path of the picture; or an array, a PIL image or a Picture.
         preset: ``draft``, ``fast`` or ``paper``.
         task: Name of a task whose training profile is laid over the preset.
         seed: The same seed trains the same pyramid, on the same machine with the same versions.

@@ -25,6 +25,8 @@ _file = click.Path(dir_okay=False, path_type=Path)
 @dataclass(frozen=True)
 class _Material:
     picture: Picture
+    rgb: np.ndarray
+    mask: np.ndarray
     weight: np.ndarray
     hole: Tensor
     seed: int
@@ -50,18 +52,20 @@ class Inpaint(Task):
         """Fill the hole roughly, and redraw it from the injection scale up, so that it goes with what is around it."""
         import torch
 
-        from singan_tk_inpaint.filling import Seamless, filled, shrunk, smoothed
+        from singan_tk_inpaint.filling import Seamless, filled, shrunk
         from singan_toolkit.imaging.masks import feather
         from singan_toolkit.imaging.tensors import to_tensor
+        from singan_toolkit.imaging.visible import as_seen_by, smoothed
         from singan_toolkit.pyramid.noise import Gaussian
         from singan_toolkit.pyramid.resample import resize
 
         picture, mask = _given(bundle, options)
+        rgb = as_seen_by(bundle, picture)
         longer = max(picture.size)
         weight = feather(mask, GROW * longer, FADE * longer)
         geometry = bundle.geometry
         finest = geometry.fit(picture.size)
-        emptied = to_tensor(picture.rgb * (weight == 0)[..., None])
+        emptied = to_tensor(rgb * (weight == 0)[..., None])
         hole = shrunk(torch.from_numpy(weight > 0), finest)
         given = smoothed(resize(emptied, finest), hole)
         start = filled(given, hole, geometry.size_at(0, finest))
@@ -72,7 +76,7 @@ class Inpaint(Task):
             samples=range(options["count"]),
             given=given,  # smooth and without focus: --scale auto then looks for texture where there is none
             constraint=Seamless(given, hole),
-            material=_Material(picture, weight, hole, seed),
+            material=_Material(picture, rgb, mask, weight, hole, seed),
         )
 
     def finish(self, walked: Tensor, plan: Plan) -> Output:
@@ -89,9 +93,14 @@ class Inpaint(Task):
                 rgb = to_rgb(one)
             else:
                 rgb = transfer_detail(
-                    picture.rgb, one[None], one[None], picture.size, source=weight == 0, where=material.hole.numpy()
+                    material.rgb, one[None], one[None], picture.size, source=weight == 0, where=material.hole.numpy()
                 )
-            results.append(Result(blend(picture, rgb, weight), f"{material.seed + sample:04d}"))
+            results.append(
+                Result(
+                    blend(picture, rgb, weight, material.mask | (picture.pixels[..., -1] > 0)),
+                    f"{material.seed + sample:04d}",
+                )
+            )
         return Output(results)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import torch
@@ -11,13 +10,12 @@ from torch.nn import functional as F
 
 from singan_toolkit.imaging.detail import transfer_detail
 from singan_toolkit.imaging.tensors import to_rgb, to_tensor
+from singan_toolkit.imaging.visible import smoothed
 from singan_toolkit.pyramid.geometry import Size
 from singan_toolkit.pyramid.resample import resize
 
 PATCH = 5
 ROUNDS = 10
-RELAXATIONS = 30
-"""At every size. A rest of the solution's error stays, smooth and far smaller than what is left to the walk."""
 OUTLIER = 2
 """Times the median: how far at most the rim of a hole pulls at what is inside. What the mask cuts through would pull
 farther, and bleed into the hole."""
@@ -34,31 +32,6 @@ def shrunk(hole: Tensor, size: Size) -> Tensor:
         (h, w), bool.
     """
     return resize(hole.float()[None, None], size)[0, 0].abs() > 0.01
-
-
-def smoothed(values: Tensor, hole: Tensor) -> Tensor:
-    """Go on smoothly into a hole: Laplace's equation, solved at half the size, enlarged and relaxed.
-
-    Args:
-        values: (B, C, H, W); what they are in the hole has no influence.
-        hole: (H, W), bool.
-
-    Returns:
-        (B, C, H, W), within the range of the values around the hole.
-    """
-    if not hole.any() or hole.all():
-        return values
-    known = (~hole).float()
-    half = (math.ceil(hole.shape[0] / 2), math.ceil(hole.shape[1] / 2))
-    share = F.adaptive_avg_pool2d(known[None], half)[0]
-    below = F.adaptive_avg_pool2d(values * known, half) / share.clamp(min=1e-6)
-    smooth = F.interpolate(smoothed(below, share == 0), hole.shape, mode="bilinear", align_corners=False)
-    smooth = torch.where(hole, smooth, values)
-    for _ in range(RELAXATIONS):
-        framed = F.pad(smooth, [1] * 4, mode="replicate")
-        around = framed[..., :-2, 1:-1] + framed[..., 2:, 1:-1] + framed[..., 1:-1, :-2] + framed[..., 1:-1, 2:]
-        smooth = torch.where(hole, around / 4, smooth)
-    return smooth
 
 
 def filled(picture: Tensor, hole: Tensor, coarsest: Size) -> Tensor:

@@ -296,3 +296,9 @@ def test_every_seed_gives_the_same(tiny_bundle: Bundle) -> None:
 def test_it_takes_no_injection_scale(tiny_bundle: Bundle) -> None:
     with pytest.raises(TaskError, match="no injection scale"):
         run(tiny_bundle, "super-resolution", scale=1)
+
+
+@pytest.mark.parametrize(("factor", "size"), [(1.1125, (36, 45)), (1.140625, (37, 46)), (1.5, (48, 60))])
+def test_sides_round_halves_up(tiny_bundle: Bundle, factor: float, size: tuple[int, int]) -> None:
+    (pixels,) = run(tiny_bundle, "super-resolution", factor=factor).arrays
+    assert pixels.shape[:2] == size

@@ -21,7 +21,7 @@ from hypothesis import strategies as some
 from PIL import Image
 
 import singan_toolkit as st
-from singan_toolkit.bundle import Manifest, ScaleRecord
+from singan_toolkit.manifest import Architecture, Manifest, ScaleRecord
 from singan_toolkit.pyramid.geometry import Geometry
 
 NO_DIGEST = "0" * 64
@@ -130,7 +130,7 @@ def test_values_that_no_training_gives_are_told(
     replace(tiny_bundle, tensors={**tiny_bundle.tensors, name: values}).save(tmp_path / "a.sgb")
     message = refusal(tmp_path / "a.sgb")
     assert f"tensor {name} holds values" in message
-    assert ("no numbers" if not np.isfinite(value) else "exceeds 1000") in message
+    assert ("no numbers" if not np.isfinite(value) else "none beyond 1000") in message
 
 
 def test_the_largest_values_that_are_read_do_not_overflow(tiny_bundle: st.Bundle) -> None:
@@ -331,7 +331,7 @@ def hostile(draw: some.DrawFn, content: bytes) -> bytes:
 def laid_out(manifest: dict[str, Any], value: float) -> tuple[dict[str, Any], bytes]:
     """Entries and data of the tensors that a manifest asks for, all of one value."""
     unchecked = Manifest.model_construct(
-        architecture=st.bundle.Architecture(**manifest["architecture"]),
+        architecture=Architecture(**manifest["architecture"]),
         scales=[ScaleRecord.model_construct(**scale) for scale in manifest["scales"]],
     )
     entries, data = {}, b""

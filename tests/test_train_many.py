@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -259,7 +260,6 @@ class TestRefusals:
             (["pictures", "--set", "iterations=0"], "iterations"),
             (["pictures", "--for", "painting"], "painting"),
             (["pictures", "--jobs", "0"], "--jobs"),
-            (["pictures/a.png", "-o", "pictures"], "'-o' / '--output': File 'pictures' is a directory"),
             ([], "PICTURES"),
         ],
     )
@@ -328,11 +328,23 @@ class TestCommand:
         assert [line.split("\t")[0] for line in done.err.splitlines()][:-1] == ["pictures/broken.png"]
         assert files(pictures.parent / "out") == ["a.sgb"]
 
-    def test_on_a_terminal(self, process: Call, pictures: Path, options: list[str]) -> None:
+    @pytest.mark.skipif(os.name == "nt", reason="terminals of POSIX")
+    def test_on_a_terminal(self, pictures: Path, options: list[str]) -> None:
         (pictures / "[b].png").write_text("no picture")
-        done = process(
-            "train", "pictures", "-o", "out", "--jobs", "1", *options, "--set=iterations=60", FORCE_COLOR="1"
+        ours, theirs = os.openpty()
+        command = [str(SCRIPT), "train", "pictures", "-o", "out", "--jobs", "1", *options, "--set=iterations=60"]
+        env = {**os.environ, "COLUMNS": "100", "TERM": "xterm", "OMP_NUM_THREADS": "1"}
+        training = subprocess.Popen(
+            command, cwd=pictures.parent, env=env, stdout=subprocess.PIPE, stderr=theirs, text=True
         )
+        os.close(theirs)
+        err = b""
+        with suppress(OSError):  # which tells that the terminal is used no more
+            while part := os.read(ours, 65536):
+                err += part
+        os.close(ours)
+        assert training.stdout
+        done = Done(training.wait(), training.stdout.read(), err.decode())
         assert done.status == 1
         assert sorted(done.out.splitlines()) == ["out/a.sgb", "out/b.sgb", "out/c.sgb"]
         told = re.sub(r"\x1b\[[\d;?]*\w", "", done.err)

@@ -64,7 +64,7 @@ class Plugins:
 
 @cache
 def installed_plugins() -> Plugins:
-    """Load every entry point of the group ``singan_toolkit``, the toolkit's own first; what is printed goes to stderr."""
+    """Load every entry point of the group ``singan_toolkit``, the toolkit's own first; prints go to stderr."""
     with aside():
         return load_plugins(entry_points(group=hooks.GROUP))
 

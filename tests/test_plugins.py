@@ -13,6 +13,7 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any
 
+import click
 import numpy as np
 import pytest
 
@@ -22,6 +23,7 @@ from singan_toolkit.cli import cli
 from singan_toolkit.imaging.pictures import Picture, read_picture, write_picture
 from singan_toolkit.tasks.hooks import GROUP
 from singan_toolkit.tasks.manager import Plugins, installed_plugins, load_plugins
+from singan_toolkit.tasks.task import RESERVED
 from singan_toolkit.training import events
 
 TASK = '''
@@ -168,6 +170,12 @@ class TestLoading:
         plugins = load_plugins([point("second", TASK), point("first", TASK)])
         assert type(plugins.tasks["flat"]).__module__.startswith("plugin_first")
         assert "already provided" in error_of(plugins, "second")
+
+    def test_every_option_of_the_toolkit_is_reserved(self) -> None:
+        for task in installed_plugins().tasks.values():
+            command = cli.commands["run"].get_command(click.Context(cli), task.name)  # type: ignore[attr-defined]
+            own = [option for option in command.params if option not in task.options]
+            assert {name.lstrip("-") for option in own for name in (option.name, *option.opts)} <= RESERVED
 
     def test_command(self, point: MakePoint) -> None:
         plugins = load_plugins([point("greeter", COMMAND.format(name="hello")), point("other", TASK)])

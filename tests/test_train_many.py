@@ -147,6 +147,13 @@ class TestFindPictures:
         with pytest.raises(TaskError, match="bundles"):
             find_pictures([Path("pictures/a.sgb")])
 
+    def test_what_is_passed_over_is_told(self, tmp_path: Path) -> None:
+        for name in ("a.png", "b.raf", "c.svg", "d.txt", "e.jxl", "f.psb", "a.sgb", ".hidden"):
+            (tmp_path / name).write_bytes(b"")
+        told: list[str] = []
+        assert find_pictures([tmp_path], told.append) == [tmp_path / "a.png"]
+        assert told == ["passed over 5 of 6 files: b.raf, c.svg, d.txt, e.jxl and 1 more"]
+
     def test_a_file_that_looks_like_a_pattern(self, pictures: Path) -> None:
         (pictures / "a.png").rename("[a].png")
         assert names_one_file([Path("[a].png")])

@@ -163,7 +163,7 @@ class TestTrain:
         assert Bundle.load("b.sgb").geometry.finest == (13, 16)
 
     def test_live_progress(self, tk: Call, photo: Path, tiny: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setenv("FORCE_COLOR", "1")
+        monkeypatch.setattr("singan_toolkit.cli.console.is_terminal", lambda stream: True)
         done = tk("train", photo, "-o", "b.sgb", *tiny)
         assert (done.status, done.out) == (0, "b.sgb\n")
         assert "left" in done.err
@@ -597,7 +597,7 @@ class TestListing:
         assert states["generate"] == states["harmonize"] == "ok"
 
     def test_table_on_a_terminal(self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-        monkeypatch.setenv("FORCE_COLOR", "1")
+        monkeypatch.setattr("singan_toolkit.cli.console.is_terminal", lambda stream: True)
         monkeypatch.setenv("COLUMNS", "100")
         Console().rows("Plugins", ("plugin", "state"), [("x", "skipped: pip install [extra] [/]"), ("y", "a:b:c")])
         out = capsys.readouterr().out
@@ -614,7 +614,78 @@ class TestListing:
         assert done.stderr == ""
 
 
+class TestStreams:
+    @pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&- <&-"])
+    def test_closed(self, closed: str) -> None:
+        command = f"'{SCRIPT}' tasks {closed}"
+        done = subprocess.run(["sh", "-c", command], env=environment(), capture_output=True, text=True)
+        assert (done.returncode, done.stderr) == (0, "")
+
+    @pytest.mark.parametrize(
+        "color", [{"FORCE_COLOR": "1"}, {"FORCE_COLOR": "0"}, {"NO_COLOR": "1", "FORCE_COLOR": "1"}]
+    )
+    def test_no_variable_makes_a_terminal_of_a_pipe(self, color: dict[str, str]) -> None:
+        done = subprocess.run([SCRIPT, "tasks"], env=environment() | color, capture_output=True, text=True)
+        assert done.stdout.startswith("animate\t")
+        assert "\x1b" not in done.stdout
+
+    def test_names_that_cannot_be_printed(self, tiny_bundle_path: Path, tmp_path: Path) -> None:
+        command = [SCRIPT, "run", "generate", "-b", tiny_bundle_path, "-o", "\u65e5.png"]
+        env = environment() | {"PYTHONIOENCODING": "cp1252"}
+        done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, check=True)
+        assert done.stdout.split() == [b"?.png"]
+        assert read_picture(tmp_path / "\u65e5.png").size == (32, 40)
+
+    def test_a_picture_from_stdin_and_to_stdout(self, cutout: Path, tiny_bundle_path: Path, tmp_path: Path) -> None:
+        command = [SCRIPT, "run", "harmonize", "--as-trained", "-b", tiny_bundle_path, "--paste", "-", "-o", "-"]
+        given = cutout.read_bytes()
+        done = subprocess.run(command, cwd=tmp_path, env=environment(), input=given, capture_output=True, check=True)
+        assert done.stdout.startswith(b"\x89PNG")
+        assert list(tmp_path.iterdir()) == [cutout]
+
+
+class TestTargets:
+    def test_what_is_named_is_replaced_and_what_is_not_stays(self, tk: Call, tiny_bundle_path: Path) -> None:
+        generate = ["run", "generate", "-b", tiny_bundle_path]
+        for name in ("x.png", "photo-generate.png"):
+            Path(name).write_bytes(b"old")
+        assert tk(*generate, "-o", "x.png").out == "x.png\n"
+        assert read_picture("x.png").size == (32, 40)
+        assert tk(*generate).out == "photo-generate-2.png\n"
+        assert Path("photo-generate.png").read_bytes() == b"old"
+        assert tk(*generate, "--force").out == "photo-generate.png\n"
+        assert read_picture("photo-generate.png").size == (32, 40)
+
+    def test_a_slash_says_that_it_is_a_folder(self, tk: Call, tiny_bundle_path: Path) -> None:
+        generate = ["run", "generate", "-b", tiny_bundle_path]
+        assert tk(*generate, "-o", "a.png/").out == "a.png/photo-generate-0000.png\n"
+        assert_one_sentence(tk(*generate, "-o", "results.v2"), 2, "results.v2/")
+        assert tk(*generate, "-o", "results.v2/").out == "results.v2/photo-generate-0000.png\n"
+        assert_one_sentence(tk(*generate, "-n", "2", "-o", "-"), 2, "folder")
+
+    def test_an_input_is_not_replaced(self, tk: Call, photo: Path, tiny_bundle_path: Path, tmp_path: Path) -> None:
+        (tmp_path / "link.png").symlink_to(photo)
+        before = photo.read_bytes()
+        super_resolution = ["run", "super-resolution", "-b", tiny_bundle_path, "--picture", photo]
+        assert_one_sentence(tk(*super_resolution, "-o", "link.png"), 2, "link.png", "is read")
+        assert photo.read_bytes() == before
+
+    @pytest.mark.parametrize("name", ["x" * 300 + ".png", "file/x.png"])
+    def test_what_cannot_be_written_is_told(self, tk: Call, tiny_bundle_path: Path, name: str) -> None:
+        Path("file").write_bytes(b"")
+        assert_one_sentence(tk("run", "generate", "-b", tiny_bundle_path, "-o", name), 2, "cannot write")
+
+
 class TestConsole:
+    @pytest.mark.parametrize("text", ["\x1b[31m", "a\nb", "\u202e", "\x9b", "\r"])
+    def test_nothing_steers_a_terminal(self, text: str, capsys: pytest.CaptureFixture[str]) -> None:
+        console = Console()
+        for told in (console.result, console.note, console.error):
+            told(text)
+        console.rows("x", ["x"], [[text]])
+        shown = text.encode("unicode_escape").decode()
+        assert capsys.readouterr() == (f"{shown}\n{shown}\n", f"{shown}\nerror: {shown}\n")
+
     @pytest.mark.parametrize("text", ["plain", "[red]x[/red]", "\\[b]x", "a:b:c", "C:\\new\\", "[/]"])
     def test_text_is_told_as_it_is(self, text: str, capsys: pytest.CaptureFixture[str]) -> None:
         console = Console()
@@ -680,6 +751,12 @@ for arguments in {HELP[1:]}:
 
     def test_unknown_command(self, tk: Call) -> None:
         assert_one_sentence(tk("paint"), 2, "paint")
+        assert_one_sentence(tk("trian"), 2, "did you mean train?")
+        assert_one_sentence(tk("run", "harmonise"), 2, "did you mean harmonize?")
+
+    def test_wrong_usage_as_json(self, tk: Call) -> None:
+        done = tk("run", "generate", "--json")
+        assert (done.status, objects(done.err)) == (2, [{"error": "Missing option '--bundle' / '-b'."}])
 
     def test_as_a_module(self) -> None:
         command = [sys.executable, "-m", "singan_toolkit", "tasks"]

@@ -13,6 +13,7 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any
 
+import click
 import numpy as np
 import pytest
 
@@ -22,6 +23,7 @@ from singan_toolkit.cli import cli
 from singan_toolkit.imaging.pictures import Picture, read_picture, write_picture
 from singan_toolkit.tasks.hooks import GROUP
 from singan_toolkit.tasks.manager import Plugins, installed_plugins, load_plugins
+from singan_toolkit.tasks.task import RESERVED
 from singan_toolkit.training import events
 
 TASK = '''
@@ -169,6 +171,12 @@ class TestLoading:
         assert type(plugins.tasks["flat"]).__module__.startswith("plugin_first")
         assert "already provided" in error_of(plugins, "second")
 
+    def test_every_option_of_the_toolkit_is_reserved(self) -> None:
+        for task in installed_plugins().tasks.values():
+            command = cli.commands["run"].get_command(click.Context(cli), task.name)  # type: ignore[attr-defined]
+            own = [option for option in command.params if option not in task.options]
+            assert {name.lstrip("-") for option in own for name in (option.name, *option.opts)} <= RESERVED
+
     def test_command(self, point: MakePoint) -> None:
         plugins = load_plugins([point("greeter", COMMAND.format(name="hello")), point("other", TASK)])
         assert list(plugins.commands) == ["hello"]
@@ -176,7 +184,7 @@ class TestLoading:
         twice = load_plugins([point("one", COMMAND.format(name="hi")), point("two", COMMAND.format(name="hi"))])
         assert "command hi is already provided" in error_of(twice, "two")
 
-    @pytest.mark.parametrize("name", ["train", "run", "plugins"])
+    @pytest.mark.parametrize("name", list(cli.commands))
     def test_no_command_hides_behind_one_of_the_toolkit(self, point: MakePoint, name: str) -> None:
         plugins = load_plugins([point("shadow", COMMAND.format(name=name))])
         assert name in error_of(plugins, "shadow")
@@ -311,11 +319,14 @@ class TestObservers:
         assert isinstance(seen[-1], events.ScaleFinished)
 
     @pytest.mark.filterwarnings("ignore:.*no disk to log to")
-    def test_a_broken_observer_does_not_cost_the_training(self, photo: Path, tiny_settings: dict[str, Any]) -> None:
+    @pytest.mark.parametrize("error", [RuntimeError, SystemExit])
+    def test_a_broken_observer_does_not_cost_the_training(
+        self, photo: Path, tiny_settings: dict[str, Any], error: type[BaseException]
+    ) -> None:
         class Broken:
             @hookimpl
             def singan_training_event(self) -> None:
-                raise RuntimeError("no disk to log to")
+                raise error("no disk to log to")
 
         with registered(Broken()):
             assert self.train(photo, tiny_settings).manifest.scales

@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -146,6 +147,13 @@ class TestFindPictures:
         with pytest.raises(TaskError, match="bundles"):
             find_pictures([Path("pictures/a.sgb")])
 
+    def test_what_is_passed_over_is_told(self, tmp_path: Path) -> None:
+        for name in ("a.png", "b.raf", "c.svg", "d.txt", "e.jxl", "f.psb", "a.sgb", ".hidden"):
+            (tmp_path / name).write_bytes(b"")
+        told: list[str] = []
+        assert find_pictures([tmp_path], told.append) == [tmp_path / "a.png"]
+        assert told == ["passed over 5 of 6 files: b.raf, c.svg, d.txt, e.jxl and 1 more"]
+
     def test_a_file_that_looks_like_a_pattern(self, pictures: Path) -> None:
         (pictures / "a.png").rename("[a].png")
         assert names_one_file([Path("[a].png")])
@@ -259,7 +267,6 @@ class TestRefusals:
             (["pictures", "--set", "iterations=0"], "iterations"),
             (["pictures", "--for", "painting"], "painting"),
             (["pictures", "--jobs", "0"], "--jobs"),
-            (["pictures/a.png", "-o", "pictures"], "'-o' / '--output': File 'pictures' is a directory"),
             ([], "PICTURES"),
         ],
     )
@@ -328,11 +335,23 @@ class TestCommand:
         assert [line.split("\t")[0] for line in done.err.splitlines()][:-1] == ["pictures/broken.png"]
         assert files(pictures.parent / "out") == ["a.sgb"]
 
-    def test_on_a_terminal(self, process: Call, pictures: Path, options: list[str]) -> None:
+    @pytest.mark.skipif(os.name == "nt", reason="terminals of POSIX")
+    def test_on_a_terminal(self, pictures: Path, options: list[str]) -> None:
         (pictures / "[b].png").write_text("no picture")
-        done = process(
-            "train", "pictures", "-o", "out", "--jobs", "1", *options, "--set=iterations=60", FORCE_COLOR="1"
+        ours, theirs = os.openpty()
+        command = [str(SCRIPT), "train", "pictures", "-o", "out", "--jobs", "1", *options, "--set=iterations=60"]
+        env = {**os.environ, "COLUMNS": "100", "TERM": "xterm", "OMP_NUM_THREADS": "1"}
+        training = subprocess.Popen(
+            command, cwd=pictures.parent, env=env, stdout=subprocess.PIPE, stderr=theirs, text=True
         )
+        os.close(theirs)
+        err = b""
+        with suppress(OSError):  # which tells that the terminal is used no more
+            while part := os.read(ours, 65536):
+                err += part
+        os.close(ours)
+        assert training.stdout
+        done = Done(training.wait(), training.stdout.read(), err.decode())
         assert done.status == 1
         assert sorted(done.out.splitlines()) == ["out/a.sgb", "out/b.sgb", "out/c.sgb"]
         told = re.sub(r"\x1b\[[\d;?]*\w", "", done.err)

@@ -29,7 +29,7 @@ class Target(click.ParamType):  # type: ignore[type-arg]  # generic since click 
 
 def is_folder(target: str) -> bool:
     """Whether a folder is meant: one that is there, or a name with a slash at its end."""
-    return target.endswith(("/", os.sep)) or Path(target).is_dir()
+    return target.endswith(("/", os.sep)) or os.path.isdir(target)  # noqa: PTH112  # Path.is_dir raises for long names
 
 
 def check_writable(target: Path, inputs: Iterable[Path] = ()) -> None:

@@ -55,7 +55,8 @@ def lut_profile(space: bytes, kind: bytes) -> bytes:
 def by_pillow(pixels: np.ndarray, mode: str = "", kind: str = "PNG", **options: Any) -> Writer:
     """A writer of these pixels, converted to a mode of Pillow's."""
     image = Image.fromarray(pixels)
-    return lambda path: (image.convert(mode) if mode else image).save(path, kind, **options)
+    image = image.quantize(8) if mode == "P" else image.convert(mode or None)
+    return lambda path: image.save(path, kind, **options)
 
 
 def by_tifffile(pixels: np.ndarray, photometric: str = "rgb", **options: Any) -> Writer:
@@ -96,13 +97,17 @@ def _palette() -> tuple[np.ndarray, np.ndarray]:
     return indices.reshape(GREY.shape).astype(np.uint16), table
 
 
+def _chunk(kind: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
 TURNED = Image.Exif()
 TURNED[0x112] = 6
 _RGBA, _DEEP_RGBA = np.dstack([COLORS, CLEAR]), np.dstack([DEEP, DEEP_CLEAR])
 _INDICES, _TABLE = _palette()
 _INK = np.asarray(Image.fromarray(COLORS).convert("CMYK"))
 
-_VAST = b"IHDR" + struct.pack(">IIBBBBB", 60_000, 60_000, 16, 2, 0, 0, 0)
+_VAST = struct.pack(">IIBBBBB", 60_000, 60_000, 16, 2, 0, 0, 0)
 
 KINDS: dict[str, Writer] = {
     "PNG, grey": by_pillow(GREY),
@@ -121,8 +126,8 @@ KINDS: dict[str, Writer] = {
     "PNG, a profile that leads one way": by_pillow(COLORS, icc_profile=lut_profile(b"RGB ", b"scnr")),
     "PNG, a damaged profile": by_pillow(COLORS, icc_profile=WIDE[:200]),
     "APNG, its first picture": by_pillow(COLORS, save_all=True, append_images=[Image.new("RGB", (32, 24))]),
-    "JPEG": by_pillow(COLORS, kind="JPEG", quality=98),
-    "JPEG, grey": by_pillow(GREY, kind="JPEG", quality=98),
+    "JPEG": by_pillow(COLORS, kind="JPEG", quality=98, subsampling=0),
+    "JPEG, grey": by_pillow(GREY, kind="JPEG", quality=98, subsampling=0),
     "JPEG, CMYK": by_pillow(COLORS, "CMYK", "JPEG", quality=98),
     "JPEG, CMYK, a profile": by_pillow(COLORS, "CMYK", "JPEG", quality=98, icc_profile=lut_profile(b"CMYK", b"prtr")),
     "TIFF, RGB": by_pillow(COLORS, kind="TIFF"),
@@ -148,7 +153,7 @@ KINDS: dict[str, Writer] = {
     "WebP, lossless, alpha": by_pillow(_RGBA, kind="WEBP", lossless=True, exact=True),
     "BMP": by_pillow(COLORS, kind="BMP"),
     "GIF, its first picture": by_pillow(COLORS, "P", "GIF", save_all=True, append_images=[Image.new("P", (32, 24))]),
-    "AVIF": by_pillow(COLORS, kind="AVIF", quality=95),
+    "AVIF": by_pillow(COLORS, kind="AVIF", quality=95, subsampling="4:4:4"),
     "HEIC, without pillow-heif": bytes_of(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(60)),
     "JPEG 2000": by_pillow(COLORS, kind="JPEG2000"),
     "PPM, RGB, 16 bits": bytes_of(b"P6 32 24 65535\n" + DEEP.astype(">u2").tobytes()),
@@ -165,9 +170,7 @@ KINDS: dict[str, Writer] = {
     "text": bytes_of(b"these are words\n"),
     "an empty file": bytes_of(b""),
     "a JPEG that is cut off": bytes_of(b"\xff\xd8\xff\xe0\0\x10JFIF"),
-    "a PNG of 60,000x60,000": bytes_of(
-        b"\x89PNG\r\n\x1a\n\0\0\0\r" + _VAST + struct.pack(">I", zlib.crc32(_VAST)) + bytes(60)
-    ),
+    "a PNG of 60,000x60,000": bytes_of(b"\x89PNG\r\n\x1a\n" + _chunk(b"IHDR", _VAST) + _chunk(b"IDAT", b"")),
 }
 """Files of the same colours, as far as they can hold them."""
 

@@ -24,7 +24,14 @@ def _make_kinds() -> ModuleType:
 
 
 kinds = _make_kinds()
-LOSSY = {"PNG, palette": 4, "JPEG": 8, "JPEG, grey": 8, "AVIF": 12, "TIFF, premultiplied alpha": 3}
+LOSSY = {
+    "PNG, palette": 4,
+    "GIF, its first picture": 4,
+    "JPEG": 8,
+    "JPEG, grey": 8,
+    "AVIF": 12,
+    "TIFF, premultiplied alpha": 3,
+}
 OTHER_COLOURS = {"PNG, 1 bit", "PNG, a profile of grey", "PNG, a profile that leads one way", "JPEG, CMYK, a profile"}
 """Kinds whose colours are not the usual ones; each has a test of its own, but for the one bit, which is dithered."""
 
@@ -57,12 +64,11 @@ def test_the_page_tells_what_comes() -> None:
 @pytest.mark.parametrize("kind", sorted(kinds.KINDS.keys() - OTHER_COLOURS))
 def test_the_colours_are_those_of_the_file(tmp_path: Path, kind: str) -> None:
     path = written(kind, tmp_path)
-    try:
-        picture = read_picture(path)
-    except PictureError as error:
-        assert str(path) in str(error)
-        assert "\n" not in str(error)
+    if f"| {kind} | refused" in kinds.PAGE.read_text():
+        with pytest.raises(PictureError, match="picture as a picture: [^\n]+$"):
+            read_picture(path)
         return
+    picture = read_picture(path)
     expected = kinds.GREY[..., None].repeat(3, axis=2) if picture.grey else kinds.COLORS
     seen = np.ones(picture.size, bool)
     if picture.alpha is not None:

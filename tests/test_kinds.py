@@ -1,0 +1,97 @@
+"""What each kind of picture file gives, and that docs/pictures.md tells it."""
+
+from __future__ import annotations
+
+import importlib.util
+import io
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+from PIL import Image, ImageCms
+
+from singan_toolkit.imaging.pictures import PictureError, read_picture
+
+
+def _make_kinds() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("make_kinds", Path(__file__).parents[1] / "docs" / "make_kinds.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+kinds = _make_kinds()
+LOSSY = {
+    "PNG, palette": 4,
+    "GIF, its first picture": 4,
+    "JPEG": 8,
+    "JPEG, grey": 8,
+    "AVIF": 12,
+    "TIFF, premultiplied alpha": 3,
+}
+OTHER_COLOURS = {"PNG, 1 bit", "PNG, a profile of grey", "PNG, a profile that leads one way", "JPEG, CMYK, a profile"}
+"""Kinds whose colours are not the usual ones; each has a test of its own, but for the one bit, which is dithered."""
+
+
+def written(kind: str, folder: Path) -> Path:
+    path = folder / "picture"
+    try:
+        kinds.KINDS[kind](path)
+    except (KeyError, OSError):
+        pytest.skip("this Pillow cannot write it")
+    return path
+
+
+def managed(image: Image.Image, profile: bytes) -> np.ndarray:
+    """Colours as a colour-managed viewer shows them: (H, W, 3), uint8."""
+    given = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+    return np.asarray(ImageCms.profileToProfile(image, given, ImageCms.createProfile("sRGB"), outputMode="RGB"))
+
+
+def test_the_page_tells_what_comes() -> None:
+    def lines(page: str) -> list[str]:
+        return [
+            line for line in page.splitlines() if not line.startswith(tuple(f"| {k}" for k in kinds.NOT_EVERYWHERE))
+        ]
+
+    page = kinds.PAGE.read_text()
+    assert lines(kinds.with_table(page)) == lines(page), "run python docs/make_kinds.py"
+
+
+@pytest.mark.parametrize("kind", sorted(kinds.KINDS.keys() - OTHER_COLOURS))
+def test_the_colours_are_those_of_the_file(tmp_path: Path, kind: str) -> None:
+    path = written(kind, tmp_path)
+    if f"| {kind} | refused" in kinds.PAGE.read_text():
+        with pytest.raises(PictureError, match="picture as a picture: [^\n]+$"):
+            read_picture(path)
+        return
+    picture = read_picture(path)
+    expected = kinds.GREY[..., None].repeat(3, axis=2) if picture.grey else kinds.COLORS
+    seen = np.ones(picture.size, bool)
+    if picture.alpha is not None:
+        alpha = kinds.CLEAR if "ICO" not in kind else np.full_like(kinds.CLEAR, 255)
+        np.testing.assert_allclose(picture.alpha * 255, alpha, atol=0.01)
+        seen = picture.alpha > 0
+    assert np.abs(picture.rgb * 255 - expected)[seen].max() <= LOSSY.get(kind, 1.1)
+
+
+def test_grey_of_a_profile(tmp_path: Path) -> None:
+    picture = read_picture(written("PNG, a profile of grey", tmp_path))
+    expected = managed(Image.fromarray(kinds.GREY), kinds.WIDE_GREY)
+    assert np.abs(picture.rgb * 255 - expected).max() < 1.5
+    np.testing.assert_array_equal(picture.pixels[..., 0], kinds.GREY)
+
+
+@pytest.mark.parametrize("space", [b"RGB ", b"CMYK"])
+def test_colours_of_a_profile_that_leads_one_way_become_srgb(tmp_path: Path, space: bytes) -> None:
+    rgb = space == b"RGB "
+    path = written("PNG, a profile that leads one way" if rgb else "JPEG, CMYK, a profile", tmp_path)
+    with Image.open(path) as image:
+        expected = managed(image, image.info["icc_profile"])
+    picture = read_picture(path)
+    assert picture.tags.profile is None
+    assert np.abs(picture.pixels.astype(int) - expected).max() <= 2
+    assert np.abs(expected.astype(int) - kinds.COLORS).max() > 10

@@ -206,7 +206,7 @@ class TestTrain:
             (["--set", "seed=3"], ["seed"]),
             (["--set", "preset=draft"], ["preset"]),
             (["--preset", "huge"], ["huge", "draft", "fast", "paper"]),
-            (["--for", "painting"], ["painting", "generate", "harmonize"]),
+            (["--for", "painting"], ["painting", "paint2image"]),
             (["--seed", "x"], ["x", "seed"]),
         ],
     )
@@ -630,14 +630,25 @@ class TestStreams:
         assert "\x1b" not in done.stdout
 
     def test_names_that_cannot_be_printed(self, tiny_bundle_path: Path, tmp_path: Path) -> None:
-        command = [SCRIPT, "run", "generate", "-b", tiny_bundle_path, "-o", "\u65e5.png"]
+        command = [str(SCRIPT), "run", "generate", "-b", str(tiny_bundle_path), "-o", "\u65e5.png"]
         env = environment() | {"PYTHONIOENCODING": "cp1252"}
         done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, check=True)
         assert done.stdout.split() == [b"?.png"]
         assert read_picture(tmp_path / "\u65e5.png").size == (32, 40)
 
     def test_a_picture_from_stdin_and_to_stdout(self, cutout: Path, tiny_bundle_path: Path, tmp_path: Path) -> None:
-        command = [SCRIPT, "run", "harmonize", "--as-trained", "-b", tiny_bundle_path, "--paste", "-", "-o", "-"]
+        command = [
+            str(SCRIPT),
+            "run",
+            "harmonize",
+            "--as-trained",
+            "-b",
+            str(tiny_bundle_path),
+            "--paste",
+            "-",
+            "-o",
+            "-",
+        ]
         given = cutout.read_bytes()
         done = subprocess.run(command, cwd=tmp_path, env=environment(), input=given, capture_output=True, check=True)
         assert done.stdout.startswith(b"\x89PNG")

@@ -39,7 +39,7 @@ def lut_profile(space: bytes, kind: bytes) -> bytes:
     channels = {b"RGB ": 3, b"CMYK": 4}[space]
     corners = np.stack(np.meshgrid(*[[0.1, 0.95]] * channels, indexing="ij"), -1).reshape(-1, channels)
     lab = rgb2lab(corners if channels == 3 else (1 - corners[:, :3]) * (1 - corners[:, 3:]), illuminant="D50")
-    values = np.rint(lab * (2.55, 1, 1) + (0, 128, 128)).clip(0, 255).astype(np.uint8).tobytes()
+    values: bytes = np.rint(lab * (2.55, 1, 1) + (0, 128, 128)).clip(0, 255).astype(np.uint8).tobytes()
     straight = bytes(range(256))
     unity = struct.pack(">9i", *(65536 * value for value in (1, 0, 0, 0, 1, 0, 0, 0, 1)))
     table = b"mft1\0\0\0\0" + bytes([channels, 3, 2, 0]) + unity + straight * channels + values + straight * 3

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from singan_tk_tasks.injected import feather_option, finish_injection, plan_injection
+from singan_tk_tasks.injected import Edge, finish_injection, plan_injection
 from singan_toolkit import Injection, Output, Plan, Task, TaskError, hookimpl
 
 if TYPE_CHECKING:
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from singan_toolkit import Bundle, Picture
 
 _file = click.Path(dir_okay=False, path_type=Path)
+EDGE = Edge(grow=0.02, fade=0.03)
+"""Wide: a change has to grow together with what is around it."""
 
 
 class Edit(Task):
@@ -38,7 +40,7 @@ class Edit(Task):
             type=_file,
             help="The original, of the edited picture's size.  [default: the edited picture outside the mask]",
         ),
-        feather_option,
+        EDGE.option,
     )
 
     def plan(self, bundle: Bundle, *, scale: int, seed: int, **options: Any) -> Plan:
@@ -70,6 +72,7 @@ class Edit(Task):
             outside=outside,
             scale=scale,
             seed=seed,
+            edge=EDGE,
             feather=options["feather"],
             opaque=mask | (outside.pixels[..., -1] > 0),
         )

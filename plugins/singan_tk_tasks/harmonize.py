@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from singan_tk_tasks.disturbed import disturbed
-from singan_tk_tasks.injected import feather_option, finish_injection, plan_injection
+from singan_tk_tasks.injected import Edge, finish_injection, plan_injection
 from singan_toolkit import Injection, Output, Plan, Profile, Retraining, Task, TaskError, hookimpl
 
 if TYPE_CHECKING:
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _file = click.Path(dir_okay=False, path_type=Path)
+
+EDGE = Edge(grow=0.008, fade=0.012)
+"""Narrow: what the networks lay around an object has less of the picture's stroke than the picture has there."""
 
 
 class Harmonize(Task):
@@ -36,7 +39,7 @@ class Harmonize(Task):
 
     name = "harmonize"
     keeps = ("composite", "background")
-    injection = Injection(default=0.85)
+    injection = Injection(default=8)
     profile = Profile(undoes=disturbed)
     options = (
         click.Option(["--paste"], type=_file, multiple=True, help="Cut-out: a picture with alpha, or with --mask."),
@@ -71,7 +74,7 @@ class Harmonize(Task):
             help="Train the networks anew to give what does not belong the picture's palette and stroke: a minute or "
             "two the first time, kept beside the bundle. Or take them as they are.",
         ),
-        feather_option,
+        EDGE.option,
     )
 
     def plan(self, bundle: Bundle, *, scale: int, seed: int, **options: Any) -> Plan:
@@ -90,6 +93,7 @@ class Harmonize(Task):
             outside=composite,
             scale=scale,
             seed=seed,
+            edge=EDGE,
             feather=options["feather"],
             opaque=opaque,
             notes=notes,

@@ -16,14 +16,24 @@ if TYPE_CHECKING:
 
     from singan_toolkit import Bundle, Picture
 
-GROW, FADE = 0.02, 0.03
-"""Dilation and feathering of the mask, as shares of the picture's longer side."""
 
-feather_option = click.Option(
-    ["--feather"],
-    type=click.FloatRange(0),
-    help="Pixels over which the edge fades.  [default: 3% of the longer side]",
-)
+@dataclass(frozen=True)
+class Edge:
+    """How far around a change the networks' picture is taken: dilation and feathering of the mask.
+
+    Attributes:
+        grow: Dilation, as a share of the picture's longer side.
+        fade: Feathering around that, likewise.
+    """
+
+    grow: float
+    fade: float
+
+    @property
+    def option(self) -> click.Option:
+        """``--feather``, which sets the feathering in pixels."""
+        text = f"Pixels over which the edge fades.  [default: {self.fade:.1%} of the longer side]"
+        return click.Option(["--feather"], type=click.FloatRange(0), help=text)
 
 
 @dataclass(frozen=True)
@@ -44,6 +54,7 @@ def plan_injection(
     outside: Picture,
     scale: int,
     seed: int,
+    edge: Edge,
     feather: float | None,
     opaque: np.ndarray,
     notes: Sequence[str] = (),
@@ -57,7 +68,8 @@ def plan_injection(
         outside: The picture that stays where the mask is not; of the same size.
         scale: The injection scale.
         seed: Of the noise.
-        feather: Pixels over which the mask fades, or None for a share of the picture.
+        edge: How the mask is widened.
+        feather: Pixels over which the mask fades, or None for what the edge says.
         opaque: (H, W), bool: where the result is opaque, whatever ``outside`` is there.
         notes: For the user.
     """
@@ -75,7 +87,7 @@ def plan_injection(
     given = to_tensor(rgb)
     before = resize(given, finest).clamp(-1, 1)
     focus = resize(torch.from_numpy(mask)[None, None].float(), finest)[0, 0]
-    weight = feathered(mask, GROW * longer, FADE * longer if feather is None else feather)
+    weight = feathered(mask, edge.grow * longer, edge.fade * longer if feather is None else feather)
     return Plan(
         route=bundle.geometry.route(scale, finest),
         noise=Gaussian(seed),

@@ -63,7 +63,7 @@ class Console:
             self.errors.print(Text(printable(text)), soft_wrap=True)
 
     def result(self, text: str | Path, **fields: Any) -> None:
-        """What was asked for, on stdout: a figure, or a path, whose bytes a program can read where it is no terminal."""
+        """What was asked for, on stdout: a figure, or a path, which keeps its bytes unless a terminal shows it."""
         if self.mode == "json":
             print(json.dumps(fields), flush=True)
         elif self.mode != "quiet":

@@ -76,7 +76,8 @@ def main() -> None:
         status = cli.main(standalone_mode=False)
         sys.stdout.flush()  # here, where a reader that has gone away is met
     except click.ClickException as error:
-        error.message = printable(error.message) + _suggestion(error)  # type: ignore[misc]  # final for type checkers
+        near = _suggestion(error)
+        error.message = printable(error.message).removesuffix("." if near else "") + near  # type: ignore[misc]  # final for type checkers
         if console.mode == "json":
             console.error(error.format_message())
         else:

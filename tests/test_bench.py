@@ -349,7 +349,7 @@ class TestCommand:
         assert tk("--quiet") == (0, "", "")
 
     def test_on_a_terminal(self, tk: Callable[..., tuple[int, str, str]], monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("singan_toolkit.cli.console.is_terminal", lambda stream: True)
+        monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
         _, out, _ = tk()
         assert out.count("Training, by scale") == 1
         assert "\x1b[1m" in out

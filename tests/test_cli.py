@@ -163,7 +163,7 @@ class TestTrain:
         assert Bundle.load("b.sgb").geometry.finest == (13, 16)
 
     def test_live_progress(self, tk: Call, photo: Path, tiny: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("singan_toolkit.cli.console.is_terminal", lambda stream: True)
+        monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
         done = tk("train", photo, "-o", "b.sgb", *tiny)
         assert (done.status, done.out) == (0, "b.sgb\n")
         assert "left" in done.err
@@ -597,7 +597,7 @@ class TestListing:
         assert states["generate"] == states["harmonize"] == "ok"
 
     def test_table_on_a_terminal(self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-        monkeypatch.setattr("singan_toolkit.cli.console.is_terminal", lambda stream: True)
+        monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
         monkeypatch.setenv("COLUMNS", "100")
         Console().rows("Plugins", ("plugin", "state"), [("x", "skipped: pip install [extra] [/]"), ("y", "a:b:c")])
         out = capsys.readouterr().out

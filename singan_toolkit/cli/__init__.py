@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import codecs
 import io
 import os
+import re
 import sys
 
 import rich_click as click
 
 from singan_toolkit.cli.bench import bench
-from singan_toolkit.cli.console import Console, Group, printable
+from singan_toolkit.cli.console import Console, Group, printable, takes_colour
 from singan_toolkit.cli.demo import demo
 from singan_toolkit.cli.info import info
 from singan_toolkit.cli.listing import plugins, tasks
 from singan_toolkit.cli.run import run
 from singan_toolkit.cli.train import train
 from singan_toolkit.tasks.manager import OWN_COMMANDS
+from singan_toolkit.words import did_you_mean
 
 
 class Commands(Group):
@@ -44,24 +47,37 @@ for command in (train, run, info, tasks, plugins, demo, bench):
 
 
 def _open_streams() -> None:
-    """Have three streams, whichever are closed, that print what they cannot encode with replacements."""
+    """Have three streams, whichever are closed, that print names' own bytes and what they cannot encode as ``?``."""
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, mode))  # noqa: PTH123, SIM115  # for as long as the process lives
+    codecs.register_error("singan-tk", _byte_or_mark)
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
-            stream.reconfigure(errors="replace")
+        if isinstance(stream, io.TextIOWrapper) and stream.errors in ("strict", "surrogateescape"):
+            stream.reconfigure(errors="singan-tk")
+
+
+def _byte_or_mark(error: UnicodeError) -> tuple[str | bytes, int]:
+    """As ``surrogateescape`` where a file's name has a byte that is no text, as ``replace`` elsewhere."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    code = ord(error.object[error.start])
+    return bytes([code - 0xDC00]) if 0xDC80 <= code <= 0xDCFF else "?", error.start + 1
 
 
 def main() -> None:
     """Entry point of ``singan-tk``: exit status 0 done, 1 failed, 2 wrong usage, 130 interrupted."""
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ.setdefault("GOMP_SPINCOUNT", "30000")  # torch's threads give up a core sooner that others want
     _open_streams()
+    click.rich_click.FORCE_TERMINAL = takes_colour(sys.stdout)
     console = Console(as_json="--json" in sys.argv)
     try:
         status = cli.main(standalone_mode=False)
         sys.stdout.flush()  # here, where a reader that has gone away is met
     except click.ClickException as error:
-        error.message = printable(error.message)  # type: ignore[misc]  # final for type checkers
+        near = _suggestion(error)
+        error.message = printable(error.message).removesuffix("." if near else "") + near  # type: ignore[misc]  # final for type checkers
         if console.mode == "json":
             console.error(error.format_message())
         else:
@@ -79,3 +95,10 @@ def main() -> None:
             console.error(f"cannot write to stdout: {error.strerror or error}")
         status = 1
     sys.exit(status if isinstance(status, int) else 0)
+
+
+def _suggestion(error: click.ClickException) -> str:
+    """What was probably meant where a value is none of the choices."""
+    kind = error.param.type if isinstance(error, click.BadParameter) and error.param else None
+    given = re.match("'(.+?)' is not one of", error.message)
+    return did_you_mean(given[1], map(str, kind.choices)) if given and isinstance(kind, click.Choice) else ""

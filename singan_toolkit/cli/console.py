@@ -9,6 +9,7 @@ import sys
 import warnings
 from collections.abc import Callable, Sequence
 from functools import wraps
+from pathlib import Path
 from typing import Any, Literal, TextIO
 
 import rich_click as click
@@ -21,20 +22,27 @@ from singan_toolkit.tasks.task import TaskError
 from singan_toolkit.words import did_you_mean
 
 Mode = Literal["rich", "plain", "json", "quiet"]
-_UNPRINTABLE = re.compile("[\x00-\x08\n-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+_UNPRINTABLE = re.compile("[\x00-\x08\n-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 def printable(text: str) -> str:
     """A text of one line that does nothing to a terminal.
 
-    What would steer it (but for tabs), and what changes the direction of writing, is written as Python would escape it.
+    What would steer it (but for tabs), what changes the direction of writing, and bytes of names that are no text are
+    written as Python would escape them.
     """
-    return _UNPRINTABLE.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+    return _UNPRINTABLE.sub(lambda found: ascii(found[0])[1:-1], text)
 
 
 def is_terminal(stream: TextIO | None) -> bool:
     """Whether a stream is a terminal that can move its cursor. A file is none, whatever is asked for by variables."""
     return bool(stream and stream.isatty()) and os.environ.get("TERM") not in ("dumb", "unknown")
+
+
+def takes_colour(stream: TextIO | None) -> bool:
+    """Whether text may be coloured: on a terminal, unless FORCE_COLOR or, before it, NO_COLOR says otherwise."""
+    forced = os.environ.get("FORCE_COLOR") or ("1" if is_terminal(stream) else "0")
+    return not os.environ.get("NO_COLOR") and forced not in ("0", "false")
 
 
 class Console:
@@ -54,12 +62,13 @@ class Console:
         elif self.mode != "quiet":
             self.errors.print(Text(printable(text)), soft_wrap=True)
 
-    def result(self, text: str, **fields: Any) -> None:
-        """What was asked for, on stdout: a path or a figure."""
+    def result(self, text: str | Path, **fields: Any) -> None:
+        """What was asked for, on stdout: a figure, or a path, which keeps its bytes unless a terminal shows it."""
         if self.mode == "json":
             print(json.dumps(fields), flush=True)
         elif self.mode != "quiet":
-            print(printable(text), flush=True)
+            as_it_is = isinstance(text, Path) and not is_terminal(sys.stdout)
+            print(text if as_it_is else printable(str(text)), flush=True)
 
     def rows(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         """A table on stdout; in a pipe, fields separated by tabs; with ``--json``, an object a row."""
@@ -87,13 +96,12 @@ class Console:
 
 def _rich(stream: TextIO | None) -> RichConsole:
     terminal = is_terminal(stream)
-    plain = bool(os.environ.get("NO_COLOR")) or os.environ.get("FORCE_COLOR") in ("0", "false")
     return RichConsole(
         stderr=stream is sys.stderr,
         highlight=False,
         force_terminal=terminal,
         force_interactive=terminal,
-        no_color=plain or None,
+        color_system="auto" if takes_colour(stream) else None,
     )
 
 

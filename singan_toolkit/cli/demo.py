@@ -65,7 +65,7 @@ def demo(console: Console, folder: str, device: str) -> None:
     sheet = output / "sheet.png"
     write_picture(contact_sheet(list(written.values()), list(written), columns=3), sheet)
     console.note(f"look at {sheet}; the single pictures and the bundle are beside it")
-    console.result(str(sheet), sheet=str(sheet), bundle=str(path))
+    console.result(sheet, sheet=str(sheet), bundle=str(path))
 
 
 def galaxies() -> Picture:

@@ -40,7 +40,7 @@ def info(console: Console, bundle: Path, image: str | None) -> None:
         console.result(f"{bundle}: bundle format {manifest.version}, {megabytes:.1f} MB, digest {manifest.digest[:12]}")
         versions = f"toolkit {training.toolkit}, torch {training.torch}"
         console.result(
-            f"trained on {ascii(training.picture)[1:-1]} with preset {training.preset}"
+            f"trained on {training.picture} with preset {training.preset}"
             + (f" for {training.task}" if training.task else "")
             + f", seed {training.seed}, in {training.seconds:.0f} s, with {versions}"
         )

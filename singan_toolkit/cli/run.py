@@ -10,12 +10,13 @@ from typing import Any
 
 import rich_click as click
 
-from singan_toolkit.cli.console import Console, Group, output_options
+from singan_toolkit.cli.console import Console, Group, is_terminal, output_options
 from singan_toolkit.cli.targets import Target, check_writable, is_folder
 from singan_toolkit.tasks.aside import aside
 from singan_toolkit.tasks.manager import installed_plugins
 from singan_toolkit.tasks.task import Task
 from singan_toolkit.training.events import Event, Observer
+from singan_toolkit.words import did_you_mean
 
 
 class Tasks(Group):
@@ -48,7 +49,8 @@ class ScaleType(click.ParamType):  # type: ignore[type-arg]  # generic since cli
         try:
             return int(value)
         except ValueError:
-            self.fail(f"{value!r} is neither a scale's number, auto nor all", param, ctx)
+            near = did_you_mean(str(value), ("auto", "all"))
+            self.fail(f"{value!r} is neither a scale's number, auto nor all{near}", param, ctx)
 
 
 def _command(task: Task) -> click.Command:
@@ -121,6 +123,10 @@ def _check(task: Task, output: str, as_sheet: bool, bundle_path: Path, options: 
     if as_file and not as_sheet and (count := options.get("count") or 1) > 1:
         raise click.UsageError(f"{count} pictures do not fit into the file {output}: give a folder, or --sheet")
     if output == "-":
+        if is_terminal(sys.stdout):
+            raise click.UsageError(
+                "a picture cannot be written to a terminal: give a file, or send stdout to a program"
+            )
         return
     if not as_file and path.suffix and not is_folder(output):
         raise click.UsageError(
@@ -189,4 +195,4 @@ def _run_checked(
         target, folder = (Path(output), is_folder(output)) if output else (None, False)
         paths = list(write_results(finished.results, target, stem, as_sheet, folder, force))
     for path in paths:
-        console.result(str(path), task=task.name, picture=str(path))
+        console.result(path, task=task.name, picture=str(path))

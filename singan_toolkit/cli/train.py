@@ -143,7 +143,7 @@ def _train_one(
     bundle.save(target)
     seconds = bundle.manifest.training.seconds
     console.note(f"trained in {seconds:.0f} s; try: singan-tk run generate --bundle {target}")
-    console.result(str(target), bundle=str(target), seconds=round(seconds, 1), scales=len(bundle.manifest.scales))
+    console.result(target, bundle=str(target), seconds=round(seconds, 1), scales=len(bundle.manifest.scales))
 
 
 def _targets(console: Console, named: Iterable[Path], output: str | None) -> dict[Path, Path]:
@@ -197,6 +197,6 @@ def _tell(console: Console, outcome: Trained, target: Path) -> None:
     if outcome.bundle:
         manifest = outcome.bundle.manifest
         told = dict(bundle=str(target), seconds=round(manifest.training.seconds, 1), scales=len(manifest.scales))
-        console.result(str(target), picture=str(outcome.picture), **told)
+        console.result(target, picture=str(outcome.picture), **told)
     elif console.mode == "json":
         console.result("", picture=str(outcome.picture), error=outcome.error)

@@ -65,7 +65,7 @@ def test_the_page_tells_what_comes() -> None:
 def test_the_colours_are_those_of_the_file(tmp_path: Path, kind: str) -> None:
     path = written(kind, tmp_path)
     if f"| {kind} | refused" in kinds.PAGE.read_text():
-        with pytest.raises(PictureError, match="picture as a picture: [^\n]+$"):
+        with pytest.raises(PictureError, match=r"picture as a picture: [^\n]+$"):
             read_picture(path)
         return
     picture = read_picture(path)

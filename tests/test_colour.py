@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,8 @@ from singan_toolkit.imaging.paste import paste
 from singan_toolkit.imaging.pictures import Picture, read_picture, write_picture
 from singan_toolkit.imaging.tensors import shrunk, to_tensor
 from singan_toolkit.pyramid.resample import resize
+from singan_toolkit.tasks.hooks import GROUP
+from singan_toolkit.tasks.manager import installed_plugins, load_plugins
 
 few = settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
 many = settings(max_examples=60, deadline=None)
@@ -143,6 +146,16 @@ cases = st.integers(1, 4).flatmap(
 )
 
 
+@pytest.fixture(autouse=True, scope="module")
+def inpaint() -> Iterator[None]:
+    """The task, as if its package were installed."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(Path(__file__).parents[1] / "plugins" / "singan-tk-inpaint"))
+        plugins = load_plugins([EntryPoint("inpaint", "singan_tk_inpaint", GROUP)])
+        patch.setitem(installed_plugins().tasks, "inpaint", plugins.task("inpaint"))
+        yield
+
+
 @pytest.mark.parametrize("task", ["harmonize", "edit", "inpaint"])
 @few
 @given(cases)
@@ -162,8 +175,6 @@ def test_outside_the_mask_a_result_is_the_input(
         "edit": dict(edit=source, picture=source, feather=2),
         "inpaint": dict(picture=source),
     }
-    if task == "inpaint":
-        pytest.importorskip("singan_tk_inpaint")
     output = singan_toolkit.run(tiny_bundle, task, mask=folder / "mask.png", device="cpu", **options[task])
     picture = output.results[0].picture
     assert isinstance(picture, Picture)
@@ -182,10 +193,12 @@ def test_outside_the_mask_a_result_is_the_input(
 @many
 @given(cases)
 def test_colours_are_what_a_colour_managed_viewer_shows(case: Case) -> None:
-    pixels, picture = case.pixels, case.picture
-    color = pixels[..., : 1 if pixels.shape[2] < 3 else 3]
-    eight = color if color.dtype == np.uint8 else np.rint(color / 257).astype(np.uint8)
-    assert np.abs(picture.rgb * 255 - managed(eight, case.profile)).max() < 2.5
+    pixels = values(case.channels, np.uint8, case.seed)
+    picture = Picture(pixels, tags=Tags(case.profile))
+    shown = managed(pixels[..., : 1 if picture.grey else 3], case.profile)
+    assert np.abs(picture.rgb * 255 - shown).max() < 2.5
+    deep = Picture(pixels.astype(np.uint16) * 257, tags=Tags(case.profile))
+    np.testing.assert_allclose(deep.rgb, picture.rgb, atol=1e-5)
 
 
 @many

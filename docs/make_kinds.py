@@ -46,10 +46,11 @@ def lut_profile(space: bytes, kind: bytes) -> bytes:
     white = struct.pack(">3i", 63190, 65536, 54061)
     point, start = b"XYZ \0\0\0\0" + white, 128 + 4 + 2 * 12
     size = start + len(point) + len(table)
-    head = struct.pack(">I4sI4s4s4s12x4s", size, b"lcms", 0x02400000, kind, space, b"Lab ", b"acsp")
+    head: bytes = struct.pack(">I4sI4s4s4s12x4s", size, b"lcms", 0x02400000, kind, space, b"Lab ", b"acsp")
     places = struct.pack(">I4sII", 2, b"wtpt", start, len(point))
     places += struct.pack(">4sII", b"A2B0", start + len(point), len(table))
-    return (head.ljust(68, b"\0") + white).ljust(128, b"\0") + places + point + table
+    profile: bytes = (head.ljust(68, b"\0") + white).ljust(128, b"\0") + places + point + table
+    return profile
 
 
 def by_pillow(pixels: np.ndarray, mode: str = "", kind: str = "PNG", **options: Any) -> Writer:

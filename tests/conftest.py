@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +13,20 @@ import torch
 from PIL import Image
 
 import singan_toolkit as st
+from singan_toolkit.tasks.hooks import GROUP
+from singan_toolkit.tasks.manager import installed_plugins, load_plugins
 
 torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="module")
+def with_inpaint() -> Iterator[None]:
+    """The task of ``plugins/singan-tk-inpaint``, as if its package were installed."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(Path(__file__).parents[1] / "plugins" / "singan-tk-inpaint"))
+        plugins = load_plugins([EntryPoint("inpaint", "singan_tk_inpaint", GROUP)])
+        patch.setitem(installed_plugins().tasks, "inpaint", plugins.task("inpaint"))
+        yield
 
 
 @pytest.fixture(scope="session")

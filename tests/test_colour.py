@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
-from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +23,6 @@ from singan_toolkit.imaging.paste import paste
 from singan_toolkit.imaging.pictures import Picture, read_picture, write_picture
 from singan_toolkit.imaging.tensors import shrunk, to_tensor
 from singan_toolkit.pyramid.resample import resize
-from singan_toolkit.tasks.hooks import GROUP
-from singan_toolkit.tasks.manager import installed_plugins, load_plugins
 
 few = settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
 many = settings(max_examples=60, deadline=None)
@@ -146,14 +143,7 @@ cases = st.integers(1, 4).flatmap(
 )
 
 
-@pytest.fixture(autouse=True, scope="module")
-def inpaint() -> Iterator[None]:
-    """The task, as if its package were installed."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(Path(__file__).parents[1] / "plugins" / "singan-tk-inpaint"))
-        plugins = load_plugins([EntryPoint("inpaint", "singan_tk_inpaint", GROUP)])
-        patch.setitem(installed_plugins().tasks, "inpaint", plugins.task("inpaint"))
-        yield
+pytestmark = pytest.mark.usefixtures("with_inpaint")
 
 
 @pytest.mark.parametrize("task", ["harmonize", "edit", "inpaint"])

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import sysconfig
 from collections.abc import Callable
-from importlib.metadata import EntryPoint, distributions
+from importlib.metadata import distributions
 from pathlib import Path
 
 import numpy as np
@@ -19,8 +19,6 @@ from PIL import Image
 from singan_toolkit import Bundle, Output, Picture, PictureError, TaskError, run
 from singan_toolkit.imaging.masks import feather
 from singan_toolkit.imaging.pictures import read_picture, write_picture
-from singan_toolkit.tasks.hooks import GROUP
-from singan_toolkit.tasks.manager import installed_plugins, load_plugins
 
 PACKAGE = Path(__file__).parents[1] / "plugins" / "singan-tk-inpaint"
 
@@ -28,11 +26,8 @@ Inpaint = Callable[..., Output]
 
 
 @pytest.fixture
-def inpaint(tiny_bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Inpaint:
-    """Run the task on pixels, as if its package were installed."""
-    monkeypatch.syspath_prepend(str(PACKAGE))
-    plugins = load_plugins([EntryPoint("inpaint", "singan_tk_inpaint", GROUP)])
-    monkeypatch.setitem(installed_plugins().tasks, "inpaint", plugins.task("inpaint"))
+def inpaint(tiny_bundle: Bundle, tmp_path: Path, with_inpaint: None) -> Inpaint:
+    """Run the task on pixels."""
 
     def call(mask: np.ndarray, pixels: np.ndarray | None = None, **options: object) -> Output:
         write_picture(Picture(mask.astype(np.uint8)[..., None] * 255), tmp_path / "mask.png")

@@ -262,7 +262,7 @@ class TestTrainedAnew:
     ) -> None:
         bundle = st.train(photo, preset="draft", task="harmonize", device="cpu", **tiny_settings | dict(max_size=20))
         bundle.save(tmp_path / "a.sgb")
-        st.load(tmp_path / "a.sgb").run("harmonize", composite=photo, mask=photo)
+        st.load(tmp_path / "a.sgb").run("harmonize", composite=photo, mask=np.eye(48, 60) > 0)
         assert [path.name for path in tmp_path.iterdir()] == ["a.sgb"]
 
     def test_a_bundle_with_a_setting_that_is_no_more_can_be_trained_anew(self, tiny_bundle: st.Bundle) -> None:

@@ -74,6 +74,7 @@ def forms(picture: Picture, path: Path) -> list[object]:
     return [path, str(path), picture, picture.pixels, Image.fromarray(mode)]
 
 
+@pytest.mark.usefixtures("with_inpaint")
 class TestTasks:
     @pytest.mark.parametrize(
         ("task", "options"),

@@ -42,6 +42,7 @@ class TestVisible:
             visible_rgb(Picture(np.zeros((4, 5, 4), np.uint8)))
 
 
+@pytest.mark.usefixtures("with_inpaint")
 class TestHiddenColours:
     @pytest.mark.parametrize("task", ["paint2image", "edit", "background", "composite", "inpaint"])
     def test_have_no_part(self, tiny_bundle: Bundle, task: str) -> None:
@@ -143,6 +144,7 @@ def grey_bundle(tiny_bundle: Bundle, tiny_settings: dict[str, Any]) -> Bundle:
     return train(tiny_bundle.picture[..., 1], preset="draft", device="cpu", **tiny_settings)
 
 
+@pytest.mark.usefixtures("with_inpaint")
 class TestGrey:
     @pytest.mark.parametrize(
         ("task", "how"),

@@ -447,7 +447,7 @@ class TestReasons:
     def test_heic_without_its_reader(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
         (tmp_path / "x.jpg").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(60))
-        with pytest.raises(PictureError, match="HEIC.*pip install pillow-heif"):
+        with pytest.raises(PictureError, match=r"HEIC.*pip install pillow-heif"):
             read_picture(tmp_path / "x.jpg")
         assert ".heic" not in readable_endings()
         assert ".heic" in PICTURE_ENDINGS
@@ -522,7 +522,7 @@ class TestLimits:
     def test_no_limit_at_all(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, value: str) -> None:
         write_picture(Picture(noise(9, 13, 3)), tmp_path / "x.png")
         monkeypatch.setenv("SINGAN_TK_MAX_PIXELS", value)
-        with pytest.raises(PictureError, match="SINGAN_TK_MAX_PIXELS is .*: give it a number"):
+        with pytest.raises(PictureError, match=r"SINGAN_TK_MAX_PIXELS is .*: give it a number"):
             read_picture(tmp_path / "x.png")
 
 

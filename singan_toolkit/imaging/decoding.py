@@ -66,8 +66,9 @@ def decode(content: bytes, ending: str) -> tuple[np.ndarray, Tags]:
     except PictureError:
         raise
     except Image.DecompressionBombError as error:
-        check_pixels(int((re.search(r"\d+", str(error)) or ["0"])[0]))
-        raise
+        number = int((re.search(r"\d+", str(error)) or ["0"])[0])
+        check_pixels(number)
+        raise PictureError(f"it has {number:,} pixels, more than Pillow was set to let through") from error
     except UnidentifiedImageError as error:
         raise PictureError(why_unread(content, ending)) from error
     except MemoryError:

@@ -8,6 +8,7 @@ from io import BytesIO
 from typing import Any
 
 import imagecodecs
+import imageio.v3 as iio
 import numpy as np
 import tifffile
 from PIL import ExifTags, Image
@@ -38,10 +39,10 @@ def encode(pixels: np.ndarray, ending: str, tags: Tags) -> bytes:
     options = _OPTIONS.get(name, {}) | {"icc_profile": tags.profile, "dpi": tags.dpi, "exif": tags.exif}
     if name == "JPEG" and len(tags.exif or b"") > _MOST_EXIF_OF_JPEG:
         del options["exif"]
-    buffer = BytesIO()
-    image = Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)
-    image.save(buffer, name, **{key: value for key, value in options.items() if value is not None})
-    return buffer.getvalue()
+    plain = pixels[..., 0] if pixels.shape[2] == 1 else pixels
+    given = {key: value for key, value in options.items() if value is not None}
+    encoded: bytes = iio.imwrite("<bytes>", plain, plugin="pillow", extension=ending, **given)
+    return encoded
 
 
 def _deep_png(pixels: np.ndarray, tags: Tags) -> bytes:

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import importlib.util
+import logging
 
 from PIL import Image, features
+
+for library in ("PIL", "tifffile", "imagecodecs"):  # whose warnings would end up on the terminal
+    logging.getLogger(library).addHandler(logging.NullHandler())
 
 _READ = {
     "PNG": (".png", ".apng"),

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import logging
 from functools import lru_cache
 
 import imagecodecs
 import numpy as np
-
-logging.getLogger("imagecodecs").addHandler(logging.NullHandler())  # its warnings would end up on the terminal
 
 SRGB: bytes = imagecodecs.cms_profile("srgb")
 _LUMA = np.array([0.2125, 0.7154, 0.0721], np.float32)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 from collections.abc import Callable
 from io import BytesIO
@@ -13,8 +12,6 @@ import tifffile
 
 from singan_toolkit.imaging.formats import PictureError
 from singan_toolkit.imaging.profiles import fits, srgb_values
-
-logging.getLogger("tifffile").addHandler(logging.NullHandler())  # its warnings would end up on the terminal
 
 _KIND = tifffile.PHOTOMETRIC
 _COLORS = {_KIND.MINISWHITE: 1, _KIND.MINISBLACK: 1, _KIND.PALETTE: 1, _KIND.RGB: 3, _KIND.SEPARATED: 4}
@@ -37,6 +34,8 @@ def deep_tiff(content: bytes, check_pixels: Callable[[int], None]) -> np.ndarray
     with tifffile.TiffFile(BytesIO(content)) as file:
         page: Any = file.pages.first
         bits, sample = page.bitspersample, page.sampleformat
+        if not all(type(number) is int for number in (page.imagewidth, page.imagelength, page.samplesperpixel, bits)):
+            raise PictureError("it is a TIFF file that is damaged: its size is not one number")
         check_pixels(page.imagewidth * page.imagelength)
         if sample == tifffile.SAMPLEFORMAT.IEEEFP:
             raise PictureError(f"it is a TIFF of {bits}-bit floating point values: convert it to 8 or 16 bits first")
@@ -62,7 +61,7 @@ def _check(page: Any, size: int, check_pixels: Callable[[int], None]) -> None:
     check_pixels(page.imagewidth * page.imagelength * page.samplesperpixel // 8)
     check_pixels(math.prod(page.chunks) // 8)
     pieces = list(zip(page.dataoffsets, page.databytecounts, strict=False))
-    if not pieces or any(length <= 0 or start + length > size for start, length in pieces):
+    if len(pieces) != math.prod(page.chunked) or any(length <= 0 or start + length > size for start, length in pieces):
         raise PictureError("it is a TIFF file that is cut off: parts of its picture are missing")
 
 

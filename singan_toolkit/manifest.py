@@ -180,6 +180,8 @@ def _parse(header: bytes) -> tuple[Manifest, dict[str, Any]]:
         found = said["format"], said["version"]
         if not all(isinstance(value, str) for value in metadata.values()):
             raise TypeError("safetensors' metadata are texts")
+    except BundleError:
+        raise
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise BundleError("it is not a bundle, or its header is damaged") from None
     if found[0] == FORMAT and isinstance(found[1], int) and found[1] > FORMAT_VERSION:
@@ -199,13 +201,16 @@ def _json(text: bytes | str) -> Any:
 
 def _number(text: str) -> float:
     if not math.isfinite(number := float(text)):
-        raise ValueError(f"{text} is no number")
+        raise BundleError(f"its header is damaged: it holds {text[:20]}, which is no number")
     return number
 
 
 def _object(fields: list[tuple[str, Any]]) -> dict[str, Any]:
-    if len(found := dict(fields)) < len(fields):
-        raise ValueError("a field stands twice")
+    found: dict[str, Any] = {}
+    for name, value in fields:
+        if name in found:
+            raise BundleError(f"its header is damaged: field {_quoted(name)} stands twice")
+        found[name] = value
     return found
 
 

@@ -173,7 +173,7 @@ def test_a_field_that_stands_twice_is_refused(tiny_bundle_path: Path, tmp_path: 
     entries, manifest, data = parts(tiny_bundle_path.read_bytes())
     text = json.dumps(manifest | {"digest": NO_DIGEST})
     (tmp_path / "a.sgb").write_bytes(signed(entries, "{" + field + text[1:], data))
-    refusal(tmp_path / "a.sgb")
+    assert f"field '{field[1 : field.index(':') - 1]}' stands twice" in refusal(tmp_path / "a.sgb")
 
 
 # Settings, by which scales are trained anew

@@ -58,6 +58,11 @@ def install(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 class TestInjection:
+    def test_default_by_pixels(self) -> None:
+        sizes = [(20, 10), (60, 30), (240, 120), (300, 150)]
+        chosen = [Injection(1.0, pixels=pixels).scale(4, sizes) for pixels in (10, 60, 250, 999)]
+        assert chosen == [1, 1, 3, 3]
+
     @pytest.mark.parametrize(
         ("injection", "scales", "expected"),
         [

@@ -39,7 +39,7 @@ class Harmonize(Task):
 
     name = "harmonize"
     keeps = ("composite", "background")
-    injection = Injection(default=8)
+    injection = Injection(default=1.0, pixels=250)
     profile = Profile(undoes=disturbed)
     options = (
         click.Option(["--paste"], type=_file, multiple=True, help="Cut-out: a picture with alpha, or with --mask."),

@@ -63,14 +63,18 @@ def _command(task: Task) -> click.Command:
         *task.options,
     ]
     if task.injection:
-        default = task.injection.default
+        injection = task.injection
+        default = (
+            f"{injection.default}" if isinstance(injection.default, int) else f"{injection.default:.0%} of the way up"
+        )
+        default = f"the first of {injection.pixels} pixels" if injection.pixels else default
         params.append(
             click.Option(
                 ["--scale"],
                 type=ScaleType(),
                 help=f"Injection scale: {task.injection.lowest} is the coarsest and keeps least of what is given; auto "
                 "chooses, all shows each on one sheet.  "
-                + (f"[default: {default}]" if isinstance(default, int) else f"[default: {default:.0%} of the way up]"),
+                f"[default: {default}]",
             )
         )
     params += [

@@ -143,14 +143,14 @@ class _Run:
                 raise TaskError(f"{self.task.name} takes no injection scale: no picture enters the pyramid")
             return self._finish(self._plan(0))
         if scale is None:
-            return self._finish(self._plan(injection.scale(scales)))
+            return self._finish(self._plan(injection.scale(scales, self.bundle.geometry.sizes)))
         admitted = injection.admitted(scales)
         if scale == "all":
             outputs = [(n, self._finish(self._plan(n))) for n in admitted]
             results = [replace(output.results[0], label=f"scale {n}") for n, output in outputs]
             return Output(results, outputs[0][1].notes)
         if scale == "auto":
-            return self._auto(admitted, injection.scale(scales))
+            return self._auto(admitted, injection.scale(scales, self.bundle.geometry.sizes))
         if not isinstance(scale, int) or scale not in admitted:
             raise TaskError(
                 f"scale {scale!r} is not one of {self.task.name}'s in this bundle: "

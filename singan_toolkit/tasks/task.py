@@ -36,13 +36,18 @@ class Injection:
     Attributes:
         default: A scale, or a share of the pyramid as a float: 0.0 is the coarsest scale and 1.0 the finest.
         lowest: The coarsest scale that is admitted; 1 where a picture enters, since it enters above scale 0.
+        pixels: Where given, the default is the coarsest scale whose longer side has that many instead.
     """
 
     default: int | float
     lowest: int = 1
+    pixels: int | None = None
 
-    def scale(self, scales: int) -> int:
-        """The default in a pyramid of that many scales."""
+    def scale(self, scales: int, sizes: Sequence[tuple[int, int]] = ()) -> int:
+        """The default in a pyramid of that many scales, of (height, width) ``sizes``."""
+        if self.pixels:
+            large = [n for n, size in enumerate(sizes) if max(size) >= self.pixels]
+            return max(min(large, default=scales - 1), min(self.lowest, scales - 1))
         wanted = self.default if isinstance(self.default, int) else round(self.default * (scales - 1))
         return min(max(wanted, self.lowest), scales - 1)
 

@@ -6,7 +6,6 @@ import json
 import os
 import re
 import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,14 +18,13 @@ from click.testing import CliRunner, Result
 from PIL import Image, ImageSequence
 from scipy.ndimage import gaussian_filter
 
+from command_line import SCRIPT
 from singan_toolkit import Bundle, Output, TaskError, run
 from singan_toolkit.cli import cli
 from singan_toolkit.imaging.pictures import Picture, read_picture, write_picture
 from singan_toolkit.imaging.tensors import to_tensor
 from singan_toolkit.tasks.choose import texture_distance
 from singan_toolkit.tasks.manager import installed_plugins
-
-SCRIPT = Path(sys.executable).with_name("singan-tk")
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ import rich_click as click
 from rich.text import Text
 
 from singan_toolkit.cli.console import Console, output_options
+from singan_toolkit.cli.demo import deep_field
 from singan_toolkit.cli.train import changed_settings
 from singan_toolkit.training.presets import DEFAULT_PRESET, PRESETS
 
@@ -96,7 +97,7 @@ def bench(
     from singan_toolkit.bench.subject import Subject
     from singan_toolkit.imaging.pictures import read_picture
 
-    photo, how = read_picture(picture or _galaxies()), dict(device=device, seed=seed, keep=keep)
+    photo, how = read_picture(picture) if picture else deep_field(), dict(device=device, seed=seed, keep=keep)
     sizes = sizes or (min(SIZE, max(photo.size)),)
     subjects = [Subject.of_preset(photo, preset, size, settings, **how) for size in sizes for preset in presets]
     paper = Subject.of_preset(photo, "paper", sizes[0], settings, **how)
@@ -115,12 +116,6 @@ def bench(
                 show(item)
                 if isinstance(item, Trained) and not features_installed():
                     console.note(f"Frechet distance (FD) not measured: pip install {PACKAGE}")
-
-
-def _galaxies() -> Path:
-    import skimage
-
-    return Path(skimage.__file__).parent / "data" / "hubble_deep_field.jpg"
 
 
 class _Rows:

@@ -111,8 +111,8 @@ def _run(
     if sheet and task.makes == "clips":
         raise click.UsageError("a contact sheet shows pictures, and this task makes clips: leave out --sheet")
     as_sheet = sheet or options.get("scale") == "all"
-    with ExitStack() as stack:
-        options = _with_stdin(options, Path(stack.enter_context(TemporaryDirectory())))
+    with TemporaryDirectory() as folder:
+        options = _with_stdin(options, Path(folder))
         if output:
             _check(task, output, as_sheet, bundle_path, options)
         _run_checked(console, task, bundle_path, output, as_sheet, force, options)

@@ -22,6 +22,8 @@ NO_DIGEST = "0" * 64
 MEMORY = 64 << 20
 
 Entries = dict[str, Any]
+Place = tuple[str | int, ...]
+"""Of a value in a manifest: names of fields and numbers of list entries, from the outside in."""
 
 
 def said(bundle: st.Bundle) -> dict[str, Any]:
@@ -38,7 +40,7 @@ def python(program: str, *arguments: object) -> str:
 
 
 def refusal(path: Path, within: float = 1.0) -> str:
-    """The message with which a file is refused, quickly and without a large allocation."""
+    """The message with which a file is refused, quickly and without a large allocation; it steers no terminal."""
     tracemalloc.start()
     started = time.process_time()
     try:
@@ -52,6 +54,7 @@ def refusal(path: Path, within: float = 1.0) -> str:
     assert peak < MEMORY
     message = str(error.value)
     assert str(path) in message
+    assert message.isprintable()
     return message
 
 
@@ -77,6 +80,13 @@ class Forgery:
         start, end = self.entries[name]["data_offsets"]
         assert values.nbytes == end - start
         self.data = self.data[:start] + values.tobytes() + self.data[end:]
+
+    def change(self, place: Place, value: Any) -> None:
+        """Put a value into the manifest."""
+        target: Any = self.manifest
+        for part in place[:-1]:
+            target = target[part]
+        target[place[-1]] = value
 
     def signed(self, change_text: Callable[[str], str] = str, change_header: Callable[[str], str] = str) -> bytes:
         manifest = {**self.manifest, "digest": NO_DIGEST} if "digest" in self.manifest else self.manifest

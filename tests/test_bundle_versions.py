@@ -52,9 +52,7 @@ def test_a_bundle_of_version_1_cannot_reflect(forgery: Forgery, tmp_path: Path) 
     forgery.manifest["version"] = 1
     path = tmp_path / "first.sgb"
     path.write_bytes(forgery.signed())
-    message = refusal(path)
-    assert "picture_padding came with version 2" in message
-    assert message.isprintable()
+    assert "picture_padding came with version 2" in refusal(path)
 
 
 @pytest.mark.parametrize("version", [FORMAT_VERSION + 1, 99, 10**18])

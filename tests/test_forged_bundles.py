@@ -13,15 +13,13 @@ from typing import Any
 import pytest
 
 import singan_toolkit as st
-from bundle_files import MEMORY, Forgery, python, refusal
+from bundle_files import MEMORY, Forgery, Place, python, refusal
 
 
 def test_a_file_signed_anew_without_a_change_is_a_bundle(forgery: Forgery, tmp_path: Path) -> None:
     (tmp_path / "true.sgb").write_bytes(forgery.signed())
     assert st.load(tmp_path / "true.sgb").manifest.training.seed == 1
 
-
-Place = tuple[str | int, ...]
 
 WRONG_VALUES: list[tuple[Place, Any]] = [
     (("format",), "another-format"),
@@ -89,19 +87,12 @@ WRONG_VALUES: list[tuple[Place, Any]] = [
 ]
 
 
-def change(manifest: Any, place: Place, value: Any) -> None:
-    for part in place[:-1]:
-        manifest = manifest[part]
-    manifest[place[-1]] = value
-
-
 @pytest.mark.parametrize(("place", "value"), WRONG_VALUES, ids=lambda part: ascii(part)[:40])
 def test_a_forged_value_is_refused(forgery: Forgery, tmp_path: Path, place: Place, value: Any) -> None:
-    change(forgery.manifest, place, value)
+    forgery.change(place, value)
     path = tmp_path / "forged.sgb"
     path.write_bytes(forgery.signed())
     message = refusal(path)
-    assert message.isprintable()
     assert len(message) < len(str(path)) + 400
 
 
@@ -265,24 +256,17 @@ def test_a_forged_tensor_is_refused(forgery: Forgery, tmp_path: Path, forge: Cal
     path = tmp_path / "forged.sgb"
     path.write_bytes(forgery.signed())
     message = refusal(path)
-    assert message.isprintable()
     assert len(message) < len(str(path)) + 400
 
 
 @pytest.mark.parametrize("last", ["true", "false"])
-def test_a_tensor_told_twice_is_refused_or_is_what_the_manifest_says(
-    forgery: Forgery, tmp_path: Path, last: str
-) -> None:
+def test_a_tensor_told_twice_is_refused(forgery: Forgery, tmp_path: Path, last: str) -> None:
     key, told = f'"{WEIGHT}": ', json.dumps(forgery.entries[WEIGHT])
     false = json.dumps({**forgery.entries[WEIGHT], "shape": [576]})
     twice = f"{key}{false}, {key}{told}" if last == "true" else f"{key}{told}, {key}{false}"
     path = tmp_path / "twice.sgb"
     path.write_bytes(forgery.signed(change_header=lambda header: header.replace(key + told, twice)))
-    try:
-        bundle = st.load(path)
-    except st.BundleError:
-        return
-    assert bundle.tensors[WEIGHT].shape == (8, 8, 3, 3)
+    assert f"field '{WEIGHT}' stands twice" in refusal(path)
 
 
 def test_forged_sizes_take_no_memory(tiny_bundle_path: Path, tmp_path: Path) -> None:

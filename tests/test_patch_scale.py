@@ -171,6 +171,16 @@ class TestGeometry:
         assert geometry.sizes[geometry.patch_scales :] == ((73, 97), (117, 156), (188, 250))
         assert geometry.factor == pytest.approx((250 / 60) ** (1 / 3))
 
+    @pytest.mark.parametrize(
+        ("size", "top"),
+        [((60, 500), (29, 234)), ((500, 60), (234, 29)), ((40, 500), (25, 313))],
+        ids=["long", "high", "so long that the networks need the rest"],
+    )
+    def test_a_long_picture_has_room_for_patches_across(self, size: tuple[int, int], top: tuple[int, int]) -> None:
+        geometry = Geometry.of_picture(*size, 14, 500, 1.6, 60)
+        assert min(geometry.sizes[0]) == 14
+        assert geometry.sizes[geometry.patch_scales - 1] == top
+
 
 class TestPyramid:
     def test_has_patches_below_networks(self, patch_bundle: st.Bundle) -> None:

@@ -34,7 +34,7 @@ _FAST: dict[str, Any] = dict(
 )
 
 PRESETS: Mapping[str, Mapping[str, Any]] = {
-    "draft": _FAST | dict(max_size=250, iterations=150, finest_iterations=150),
+    "draft": _FAST | dict(max_size=250, iterations=190, finest_iterations=190),
     "fast": _FAST,
     "paper": {},
 }

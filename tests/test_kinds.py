@@ -92,9 +92,9 @@ def test_the_colours_are_those_of_the_file(tmp_path: Path, kind: str) -> None:
 )
 def test_what_is_passed_over_in_a_file_is_told(tmp_path: Path, kind: str, number: int) -> None:
     path = written(kind, tmp_path)
-    with pytest.warns(UserWarning) as told:
+    with pytest.warns(UserWarning, match=f"/picture holds {number} pictures, and the first is taken$") as told:
         read_picture(path)
-    assert [str(one.message) for one in told] == [f"{path} holds {number} pictures, and the first is taken"]
+    assert len(told) == 1
 
 
 def test_grey_of_a_profile(tmp_path: Path) -> None:

@@ -97,6 +97,10 @@ def train(
     """
     from singan_toolkit.tasks.inputs import names_one_file
 
+    if Path("-") in pictures:
+        raise click.UsageError(
+            "a picture to train on cannot come from stdin, since the bundle keeps its name: give a file"
+        )
     how = dict(preset=preset, task=task, seed=seed, device=device, **_settings(max_size, changes))
     if names_one_file(pictures):
         _train_one(console, pictures[0], output, force, threads, how)

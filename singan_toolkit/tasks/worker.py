@@ -48,7 +48,7 @@ class Worker:
             self.connection.send((picture, options))
 
     def receive(self) -> Bundle | Event | Warning | str | None:
-        """A bundle or a sentence where training has ended, an event or a warning where it goes on, None where it is to."""
+        """A bundle or a sentence where training has ended, an event or a warning while it goes on, None before it."""
         try:
             message: Bundle | Event | Warning | str | None = self.connection.recv()
         except (EOFError, OSError):

@@ -97,6 +97,25 @@ def test_what_is_passed_over_in_a_file_is_told(tmp_path: Path, kind: str, number
     assert len(told) == 1
 
 
+@pytest.mark.parametrize(
+    ("ending", "in_memory"),
+    [*((e, False) for e in ("png", "jpg", "webp", "tif", "gif")), ("png", True), ("jpg", True), ("gif", True)],
+)
+def test_a_damaged_picture_is_refused(tmp_path: Path, ending: str, in_memory: bool) -> None:
+    path = tmp_path / f"x.{ending}"
+    noise = np.random.default_rng(1).integers(0, 256, (150, 200, 3), np.uint8)
+    Image.fromarray(noise).save(path, **({"compression": "tiff_deflate"} if ending == "tif" else {}))
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+    with pytest.raises(PictureError):
+        read_picture(Image.open(path) if in_memory else path)
+    if ending == "png":
+        middle = len(content) // 2
+        path.write_bytes(content[:middle] + bytes([content[middle] ^ 255]) + content[middle + 1 :])
+        with pytest.raises(PictureError):
+            read_picture(Image.open(path) if in_memory else path)
+
+
 def test_grey_of_a_profile(tmp_path: Path) -> None:
     picture = read_picture(written("PNG, a profile of grey", tmp_path))
     expected = managed(Image.fromarray(kinds.GREY), kinds.WIDE_GREY)

@@ -90,7 +90,13 @@ def decode(content: bytes, ending: str) -> tuple[np.ndarray, Tags, int]:
 
 
 def exif_of(image: Image.Image) -> Image.Exif:
-    """An image's EXIF; empty where it is damaged, as viewers show such pictures too."""
+    """An image's EXIF; empty where it is damaged, as viewers show such pictures too.
+
+    Raises:
+        OSError: The image itself is damaged, which Pillow would not say a second time.
+    """
+    if image.format != "TIFF":  # which loading turns, and its EXIF then no longer says how
+        image.load()
     with suppress(Exception):  # whatever a damaged block leads to
         return image.getexif()
     return Image.Exif()
@@ -135,7 +141,7 @@ def _decoded(content: bytes) -> tuple[np.ndarray, Tags]:
     profile, dpi = image.info.get("icc_profile"), image.info.get("dpi")
     exif = exif_of(image)
     orientation = exif.get(ExifTags.Base.Orientation, 1)
-    image.load()  # finds damage, and turns TIFF
+    image.load()  # turns TIFF
     if image.format == "PNG" and content[24] == 16:
         pixels: np.ndarray = imagecodecs.png_decode(content).reshape(image.height, image.width, -1)
     else:

@@ -116,6 +116,12 @@ def _animated(kind: str) -> Writer:
     return lambda path: frames[0].save(path, kind, save_all=True, append_images=frames[1:], lossless=True)
 
 
+def _with_preview(path: Path) -> None:
+    with tifffile.TiffWriter(path) as file:
+        file.write(COLORS, photometric="rgb", metadata=None)
+        file.write(COLORS[::2, ::2], photometric="rgb", metadata=None, subfiletype=1)
+
+
 TURNED = Image.Exif()
 TURNED[0x112] = 6
 _RGBA, _DEEP_RGBA = np.dstack([COLORS, CLEAR]), np.dstack([DEEP, DEEP_CLEAR])
@@ -142,6 +148,9 @@ KINDS: dict[str, Writer] = {
     "PNG, a damaged profile": by_pillow(COLORS, icc_profile=WIDE[:200]),
     "PNG, EXIF that is none": bytes_of(_with_chunk(b"eXIf", b"garbage-not-tiff")),
     "PNG, EXIF with a wrong checksum": bytes_of(_with_chunk(b"eXIf", TURNED.tobytes()[6:], whole=False)),
+    "PNG, resolution that is cut off": bytes_of(_with_chunk(b"pHYs", b"\0\0\1")),
+    "PNG, a text that unpacks to 3 MB": bytes_of(_with_chunk(b"zTXt", b"a\0\0" + zlib.compress(bytes(3_000_000)))),
+    "PNG, a profile that is none": bytes_of(_with_chunk(b"iCCP", b"junk")),
     "APNG, its first picture": by_pillow(COLORS, save_all=True, append_images=[Image.new("RGB", (32, 24))]),
     "JPEG": by_pillow(COLORS, kind="JPEG", quality=98, subsampling=0),
     "JPEG, grey": by_pillow(GREY, kind="JPEG", quality=98, subsampling=0),
@@ -168,6 +177,7 @@ KINDS: dict[str, Writer] = {
     "TIFF, 32 bits": by_tifffile(DEEP.astype(np.uint32)),
     "TIFF, floating point": by_tifffile(DEEP.astype(np.float32)),
     "TIFF, several pages, the first": by_tifffile(np.stack([COLORS, COLORS // 2])),
+    "TIFF, with a preview": _with_preview,
     "TIFF, 16 bits, three pages": by_tifffile(np.stack([DEEP, DEEP // 2, DEEP // 3])),
     "WebP, lossless": by_pillow(COLORS, kind="WEBP", lossless=True),
     "WebP, an animation": _animated("WEBP"),

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import importlib.util
 import io
+from contextlib import suppress
 from pathlib import Path
 from types import ModuleType
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image, ImageCms
 
+from singan_toolkit.imaging.decoding import decode
 from singan_toolkit.imaging.pictures import PictureError, read_picture
 
 
@@ -114,6 +118,21 @@ def test_a_damaged_picture_is_refused(tmp_path: Path, ending: str, in_memory: bo
         path.write_bytes(content[:middle] + bytes([content[middle] ^ 255]) + content[middle + 1 :])
         with pytest.raises(PictureError):
             read_picture(Image.open(path) if in_memory else path)
+
+
+@given(st.binary(max_size=60), st.integers(0, 90))
+def test_a_png_of_any_bytes_is_read_or_refused(junk: bytes, place: int) -> None:
+    file = io.BytesIO()
+    Image.fromarray(kinds.GREY).save(file, "PNG", dpi=(72, 72), icc_profile=kinds.WIDE_GREY)
+    content = file.getvalue()[: 8 + place] + junk + file.getvalue()[8 + place :]
+    with suppress(PictureError):
+        decode(content, ".png")
+
+
+def test_a_camera_s_raw_file_is_not_taken_for_its_preview(tmp_path: Path) -> None:
+    kinds.KINDS["TIFF, RGB"](tmp_path / "x.nef")
+    with pytest.raises(PictureError, match=r"x\.nef as a picture: it is a camera's raw file: convert it to PNG"):
+        read_picture(tmp_path / "x.nef")
 
 
 def test_grey_of_a_profile(tmp_path: Path) -> None:

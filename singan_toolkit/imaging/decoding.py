@@ -6,7 +6,6 @@ import math
 import os
 import re
 import warnings
-import zlib
 from contextlib import suppress
 from dataclasses import dataclass
 from io import BytesIO
@@ -16,7 +15,8 @@ import numpy as np
 import tifffile
 from PIL import ExifTags, Image, ImageFile, UnidentifiedImageError
 
-from singan_toolkit.imaging.formats import PictureError, format_of, formats, why_unread
+from singan_toolkit.imaging.formats import RAW, PictureError, format_of, formats, why_unread
+from singan_toolkit.imaging.png import essential
 from singan_toolkit.imaging.profiles import fits, srgb_values, written
 from singan_toolkit.imaging.tiff import deep_tiff
 
@@ -66,8 +66,10 @@ def decode(content: bytes, ending: str) -> tuple[np.ndarray, Tags, int]:
     Raises:
         PictureError: It is no picture of 8 or 16 bits that can be read without loss; the message is a clause on why.
     """
+    if ending.lower() in RAW:  # many of which are TIFF, with a preview as their first picture
+        raise PictureError(why_unread(b"raw", ending))
     if format_of(content) == "PNG":
-        content = _without_damaged_extras(content)
+        content = essential(content)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -158,23 +160,10 @@ def _number(content: bytes) -> int:
     with suppress(Exception):  # the further ones may be damaged
         if format_of(content) == "TIFF":
             with tifffile.TiffFile(BytesIO(content)) as file:
-                return len(file.pages)
+                return sum(not page.is_reduced for page in file.pages)  # those are previews of others
         with Image.open(BytesIO(content), formats=formats()) as image:
             return int(getattr(image, "n_frames", 1)) if image.format in _SEVERAL else 1
     return 1
-
-
-def _without_damaged_extras(content: bytes) -> bytes:
-    """A PNG without those chunks whose checksum is wrong and that a picture can do without, as viewers show it."""
-    kept, start = [content[:8]], 8
-    while start < len(content):
-        end = start + 12 + int.from_bytes(content[start : start + 4], "big")
-        chunk = content[start:end]
-        extra = chunk[4:5].islower()
-        if not extra or zlib.crc32(chunk[4:-4]) == int.from_bytes(chunk[-4:], "big"):
-            kept.append(chunk)
-        start = end
-    return b"".join(kept)
 
 
 def _refuse_what_loses_depth(image: ImageFile.ImageFile, content: bytes) -> None:

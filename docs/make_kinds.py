@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
+import warnings
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -102,6 +103,25 @@ def _chunk(kind: bytes, data: bytes) -> bytes:
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
 
+def _with_chunk(kind: bytes, data: bytes, whole: bool = True) -> bytes:
+    """A PNG with one more chunk after its header; one that is not whole has a wrong checksum."""
+    file = io.BytesIO()
+    Image.fromarray(COLORS).save(file, "PNG")
+    chunk = _chunk(kind, data)
+    return file.getvalue()[:33] + (chunk if whole else chunk[:-1] + bytes([chunk[-1] ^ 1])) + file.getvalue()[33:]
+
+
+def _animated(kind: str) -> Writer:
+    frames = [Image.fromarray(np.roll(COLORS, shift, 1)) for shift in range(3)]
+    return lambda path: frames[0].save(path, kind, save_all=True, append_images=frames[1:], lossless=True)
+
+
+def _with_preview(path: Path) -> None:
+    with tifffile.TiffWriter(path) as file:
+        file.write(COLORS, photometric="rgb", metadata=None)
+        file.write(COLORS[::2, ::2], photometric="rgb", metadata=None, subfiletype=1)
+
+
 TURNED = Image.Exif()
 TURNED[0x112] = 6
 _RGBA, _DEEP_RGBA = np.dstack([COLORS, CLEAR]), np.dstack([DEEP, DEEP_CLEAR])
@@ -126,11 +146,17 @@ KINDS: dict[str, Writer] = {
     "PNG, a profile of another kind of colours": by_pillow(COLORS, icc_profile=WIDE_GREY),
     "PNG, a profile that leads one way": by_pillow(COLORS, icc_profile=lut_profile(b"RGB ", b"scnr")),
     "PNG, a damaged profile": by_pillow(COLORS, icc_profile=WIDE[:200]),
+    "PNG, EXIF that is none": bytes_of(_with_chunk(b"eXIf", b"garbage-not-tiff")),
+    "PNG, EXIF with a wrong checksum": bytes_of(_with_chunk(b"eXIf", TURNED.tobytes()[6:], whole=False)),
+    "PNG, resolution that is cut off": bytes_of(_with_chunk(b"pHYs", b"\0\0\1")),
+    "PNG, a text that unpacks to 3 MB": bytes_of(_with_chunk(b"zTXt", b"a\0\0" + zlib.compress(bytes(3_000_000)))),
+    "PNG, a profile that is none": bytes_of(_with_chunk(b"iCCP", b"junk")),
     "APNG, its first picture": by_pillow(COLORS, save_all=True, append_images=[Image.new("RGB", (32, 24))]),
     "JPEG": by_pillow(COLORS, kind="JPEG", quality=98, subsampling=0),
     "JPEG, grey": by_pillow(GREY, kind="JPEG", quality=98, subsampling=0),
     "JPEG, CMYK": by_pillow(COLORS, "CMYK", "JPEG", quality=98),
     "JPEG, CMYK, a profile": by_pillow(COLORS, "CMYK", "JPEG", quality=98, icc_profile=lut_profile(b"CMYK", b"prtr")),
+    "JPEG, CMYK, a profile of RGB": by_pillow(COLORS, "CMYK", "JPEG", quality=98, icc_profile=WIDE),
     "TIFF, RGB": by_pillow(COLORS, kind="TIFF"),
     "TIFF, white is zero": by_tifffile(255 - GREY, "miniswhite"),
     "TIFF, CMYK": by_pillow(COLORS, "CMYK", "TIFF"),
@@ -146,11 +172,15 @@ KINDS: dict[str, Writer] = {
     "TIFF, 16 bits, white is zero": by_tifffile(65535 - DEEP_GREY, "miniswhite"),
     "TIFF, 16 bits, palette": by_tifffile(_INDICES, "palette", colormap=_TABLE),
     "TIFF, 16 bits, CMYK": by_tifffile(_INK.astype(np.uint16) * 257, "separated"),
+    "TIFF, 16 bits, CMYK, a profile of RGB": by_tifffile(_INK.astype(np.uint16) * 257, "separated", iccprofile=WIDE),
     "TIFF, 16 bits, CIELab": by_tifffile(DEEP, "cielab"),
     "TIFF, 32 bits": by_tifffile(DEEP.astype(np.uint32)),
     "TIFF, floating point": by_tifffile(DEEP.astype(np.float32)),
     "TIFF, several pages, the first": by_tifffile(np.stack([COLORS, COLORS // 2])),
+    "TIFF, with a preview": _with_preview,
+    "TIFF, 16 bits, three pages": by_tifffile(np.stack([DEEP, DEEP // 2, DEEP // 3])),
     "WebP, lossless": by_pillow(COLORS, kind="WEBP", lossless=True),
+    "WebP, an animation": _animated("WEBP"),
     "WebP, lossless, alpha": by_pillow(_RGBA, kind="WEBP", lossless=True, exact=True),
     "BMP": by_pillow(COLORS, kind="BMP"),
     "GIF, its first picture": by_pillow(COLORS, "P", "GIF", save_all=True, append_images=[Image.new("P", (32, 24))]),
@@ -179,12 +209,15 @@ KINDS: dict[str, Writer] = {
 def what_comes(path: Path) -> str:
     """A cell of the table."""
     try:
-        picture = read_picture(path)
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always")
+            picture = read_picture(path)
     except PictureError as error:
         return "refused: " + str(error).partition("as a picture: ")[2]
     words = ["grey" if picture.grey else "RGB", "alpha" if picture.alpha is not None else ""]
     kept = ", with its profile" if picture.tags.profile else ""
-    return f"{' and '.join(filter(None, words))}, {8 if picture.white == 255 else 16} bits{kept}"
+    warning = f", and a warning that it {str(told[0].message).partition(' ')[2]}" if told else ""
+    return f"{' and '.join(filter(None, words))}, {8 if picture.white == 255 else 16} bits{kept}{warning}"
 
 
 def with_table(page: str) -> str:

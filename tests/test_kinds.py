@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import importlib.util
 import io
+from contextlib import suppress
 from pathlib import Path
 from types import ModuleType
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image, ImageCms
 
+from singan_toolkit.imaging.decoding import decode
 from singan_toolkit.imaging.pictures import PictureError, read_picture
 
 
@@ -29,6 +33,7 @@ LOSSY = {
     "GIF, its first picture": 4,
     "JPEG": 8,
     "JPEG, grey": 8,
+    "JPEG, CMYK, a profile of RGB": 8,
     "AVIF": 12,
     "TIFF, premultiplied alpha": 3,
 }
@@ -61,6 +66,7 @@ def test_the_page_tells_what_comes() -> None:
     assert lines(kinds.with_table(page)) == lines(page), "run python docs/make_kinds.py"
 
 
+@pytest.mark.filterwarnings("ignore:.* pictures, and the first is taken")
 @pytest.mark.parametrize("kind", sorted(kinds.KINDS.keys() - OTHER_COLOURS))
 def test_the_colours_are_those_of_the_file(tmp_path: Path, kind: str) -> None:
     path = written(kind, tmp_path)
@@ -72,10 +78,61 @@ def test_the_colours_are_those_of_the_file(tmp_path: Path, kind: str) -> None:
     expected = kinds.GREY[..., None].repeat(3, axis=2) if picture.grey else kinds.COLORS
     seen = np.ones(picture.size, bool)
     if picture.alpha is not None:
-        alpha = kinds.CLEAR if "ICO" not in kind else np.full_like(kinds.CLEAR, 255)
+        alpha = kinds.CLEAR if "ICO" not in kind and "WebP, an" not in kind else np.full_like(kinds.CLEAR, 255)
         np.testing.assert_allclose(picture.alpha * 255, alpha, atol=0.01)
         seen = picture.alpha > 0
     assert np.abs(picture.rgb * 255 - expected)[seen].max() <= LOSSY.get(kind, 1.1)
+
+
+@pytest.mark.parametrize(
+    ("kind", "number"),
+    [
+        ("APNG, its first picture", 2),
+        ("GIF, its first picture", 2),
+        ("TIFF, several pages, the first", 2),
+        ("TIFF, 16 bits, three pages", 3),
+        ("WebP, an animation", 3),
+    ],
+)
+def test_what_is_passed_over_in_a_file_is_told(tmp_path: Path, kind: str, number: int) -> None:
+    path = written(kind, tmp_path)
+    with pytest.warns(UserWarning, match=f"/picture holds {number} pictures, and the first is taken$") as told:
+        read_picture(path)
+    assert len(told) == 1
+
+
+@pytest.mark.parametrize(
+    ("ending", "in_memory"),
+    [*((e, False) for e in ("png", "jpg", "webp", "tif", "gif")), ("png", True), ("jpg", True), ("gif", True)],
+)
+def test_a_damaged_picture_is_refused(tmp_path: Path, ending: str, in_memory: bool) -> None:
+    path = tmp_path / f"x.{ending}"
+    noise = np.random.default_rng(1).integers(0, 256, (150, 200, 3), np.uint8)
+    Image.fromarray(noise).save(path, **({"compression": "tiff_deflate"} if ending == "tif" else {}))
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+    with pytest.raises(PictureError):
+        read_picture(Image.open(path) if in_memory else path)
+    if ending == "png":
+        middle = len(content) // 2
+        path.write_bytes(content[:middle] + bytes([content[middle] ^ 255]) + content[middle + 1 :])
+        with pytest.raises(PictureError):
+            read_picture(Image.open(path) if in_memory else path)
+
+
+@given(st.binary(max_size=60), st.integers(0, 90))
+def test_a_png_of_any_bytes_is_read_or_refused(junk: bytes, place: int) -> None:
+    file = io.BytesIO()
+    Image.fromarray(kinds.GREY).save(file, "PNG", dpi=(72, 72), icc_profile=kinds.WIDE_GREY)
+    content = file.getvalue()[: 8 + place] + junk + file.getvalue()[8 + place :]
+    with suppress(PictureError):
+        decode(content, ".png")
+
+
+def test_a_camera_s_raw_file_is_not_taken_for_its_preview(tmp_path: Path) -> None:
+    kinds.KINDS["TIFF, RGB"](tmp_path / "x.nef")
+    with pytest.raises(PictureError, match=r"x\.nef as a picture: it is a camera's raw file: convert it to PNG"):
+        read_picture(tmp_path / "x.nef")
 
 
 def test_grey_of_a_profile(tmp_path: Path) -> None:

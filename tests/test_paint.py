@@ -226,18 +226,25 @@ class TestQuantize:
         assert plain.shape == quantized.result.shape
         assert (plain != quantized.result).any()
 
-    def test_a_bundle_trained_since_is_refused(
+    def test_what_was_made_of_the_bundle_before_is_made_again(
         self, quantized: Quantized, noise_padded_bundle: Bundle, tmp_path: Path
     ) -> None:
         (tmp_path / quantized.kept.name).write_bytes(quantized.kept.read_bytes())
         path = tmp_path / "art.sgb"
         noise_padded_bundle.save(path)
         options: dict[str, Any] = dict(paint=quantized.paint, quantize=True, scale=quantized.scale)
-        with pytest.raises(
-            BundleError, match=r"art\.quantized-2\.sgb was made from another bundle than .*art\.sgb.*del"
-        ):
+        run(Bundle.load(path), "paint2image", **options)
+        again = Bundle.load(tmp_path / quantized.kept.name)
+        assert again.manifest.training.parent == Bundle.load(path).manifest.digest
+
+    def test_somebody_s_own_bundle_is_not_replaced(self, quantized: Quantized, tmp_path: Path) -> None:
+        own, path = tmp_path / quantized.kept.name, tmp_path / "art.sgb"
+        for one in (own, path):
+            one.write_bytes(quantized.path.read_bytes())
+        options: dict[str, Any] = dict(paint=quantized.paint, quantize=True, scale=quantized.scale)
+        with pytest.raises(BundleError, match=r"art\.quantized-2\.sgb is no bundle made from .*art\.sgb.*: rename it"):
             run(Bundle.load(path), "paint2image", **options)
-        assert (tmp_path / quantized.kept.name).read_bytes() == quantized.kept.read_bytes()
+        assert own.read_bytes() == quantized.path.read_bytes()
 
     def test_a_damaged_kept_bundle_is_refused(self, quantized: Quantized, tmp_path: Path) -> None:
         path = tmp_path / "art.sgb"

@@ -73,9 +73,24 @@ class TestClosedStreams:
         assert (done.returncode, done.stderr) == (0, b"")
         Image.open(folder / "z.png").load()
 
-    @pytest.mark.parametrize("command", ["tasks", "--help", "run generate -b b.sgb"])
-    def test_a_reader_that_has_gone_away(self, folder: Path, command: str) -> None:
-        assert shell(folder, f"tk {command} | true").stderr == b""
+    @pytest.mark.parametrize("variables", [{}, {"PYTHONUNBUFFERED": "1"}])
+    @pytest.mark.parametrize(
+        "command", ["info b.sgb", "train --help", "run generate -b b.sgb", "run generate -b b.sgb -o -"]
+    )
+    def test_a_reader_that_has_gone_away(self, folder: Path, command: str, variables: dict[str, str]) -> None:
+        done = shell(folder, f"tk {command} | true; exit ${{PIPESTATUS[0]}}", **variables)
+        assert (done.returncode, done.stderr) == (0, b"")
+
+    def test_work_that_fails_fails_without_a_reader_too(self, folder: Path) -> None:
+        assert shell(folder, "tk info c.sgb 2>&1 | true; exit ${PIPESTATUS[0]}").returncode == 1
+
+    def test_a_reader_that_has_gone_away_ends_no_training(self, folder: Path, photo: Path) -> None:
+        for name in ("a.png", "c.png"):
+            (folder / name).write_bytes(photo.read_bytes())
+        line = f"tk train a.png c.png --jobs 1 --json {TINY} 2>&1 | true; exit ${{PIPESTATUS[0]}}"
+        assert shell(folder, line, PYTHONUNBUFFERED="1").returncode == 0
+        assert (folder / "a.sgb").is_file()
+        assert (folder / "c.sgb").is_file()
 
     @pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device of Linux")
     def test_a_full_disk_is_told(self, folder: Path) -> None:
@@ -96,6 +111,7 @@ class TestDash:
         [
             "run generate -b b.sgb -o - -n 2",
             "run animate -b b.sgb -o -",
+            "train - -o c.sgb",
             "train b.sgb -o -",
             "info b.sgb --image -",
             "demo -o -",
@@ -106,6 +122,11 @@ class TestDash:
         assert (done.returncode, done.stdout) == (2, b"")
         assert len(re.findall(rb"^Error: ", done.stderr, re.MULTILINE)) == 1
         assert [path.name for path in folder.iterdir()] == ["b.sgb"]
+
+    def test_there_is_no_json_beside_a_picture(self, folder: Path) -> None:
+        done = shell(folder, "tk run generate -b b.sgb -o - --json")
+        assert (done.returncode, done.stdout) == (2, b"")
+        assert json.loads(done.stderr)["error"].startswith("stdout is the picture's with -o -")
 
 
 @POSIX

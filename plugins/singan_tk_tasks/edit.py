@@ -57,8 +57,9 @@ class Edit(Injected):
                     "give the original at the size of the edited picture"
                 )
         else:
-            trained = Picture(bundle.picture, "the training picture")
+            trained = Picture(bundle.picture, "the training picture", edited.tags)
             alike = trained.pixels.shape == edited.pixels.shape and trained.white == edited.white
+            alike = alike and not edited.tags.profile  # the bundle has sRGB
             outside = trained if alike else edited
         if options["mask"]:
             mask = mask_of(read_picture(options["mask"]), edited.size)

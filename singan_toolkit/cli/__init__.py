@@ -7,6 +7,7 @@ import io
 import os
 import re
 import sys
+from typing import Any
 
 import rich_click as click
 
@@ -46,15 +47,38 @@ for command in (train, run, info, tasks, plugins, demo, bench):
     OWN_COMMANDS.add(str(command.name))
 
 
+class _Pipe(io.FileIO):
+    """A stream's file. Where its reader has gone away, what is written to it from then on goes nowhere."""
+
+    def write(self, data: Any) -> int:
+        try:
+            return super().write(data)
+        except BrokenPipeError:
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, self.fileno())
+            os.close(nowhere)
+            return len(data)
+
+
 def _open_streams() -> None:
-    """Have three streams, whichever are closed, that print names' own bytes and what they cannot encode as ``?``."""
+    """Have three streams that print names' own bytes, and what they cannot encode as ``?``.
+
+    Those that are closed, or whose readers go away, hinder no work and change no exit status.
+    """
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, mode))  # noqa: PTH123, SIM115  # for as long as the process lives
     codecs.register_error("singan-tk", _byte_or_mark)
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper) and stream.errors in ("strict", "surrogateescape"):
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if not isinstance(stream, io.TextIOWrapper):
+            continue
+        if stream.errors in ("strict", "surrogateescape"):
             stream.reconfigure(errors="singan-tk")
+        if stream is getattr(sys, f"__{name}__") and not stream.isatty():
+            pipe = io.BufferedWriter(_Pipe(stream.fileno(), "w", closefd=False))
+            buffering = {"line_buffering": stream.line_buffering, "write_through": stream.write_through}
+            setattr(sys, name, io.TextIOWrapper(pipe, stream.encoding, stream.errors, **buffering))
 
 
 def _byte_or_mark(error: UnicodeError) -> tuple[str | bytes, int]:
@@ -74,7 +98,7 @@ def main() -> None:
     console = Console(as_json="--json" in sys.argv)
     try:
         status = cli.main(standalone_mode=False)
-        sys.stdout.flush()  # here, where a reader that has gone away is met
+        sys.stdout.flush()  # here, where a full disk is met
     except click.ClickException as error:
         near = _suggestion(error)
         error.message = printable(error.message).removesuffix("." if near else "") + near  # type: ignore[misc]  # final for type checkers
@@ -87,12 +111,8 @@ def main() -> None:
         console.note("interrupted")
         status = 130
     except OSError as error:  # of stdout: the commands tell their own
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, 1)
-        if isinstance(error, BrokenPipeError):
-            os.dup2(nowhere, 2)
-        else:
-            console.error(f"cannot write to stdout: {error.strerror or error}")
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        console.error(f"cannot write to stdout: {error.strerror or error}")
         status = 1
     sys.exit(status if isinstance(status, int) else 0)
 

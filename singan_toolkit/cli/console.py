@@ -127,9 +127,17 @@ def output_options(command: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(command)
     def wrapped(context: click.RichContext, /, as_json: bool, quiet: bool, traceback: bool, **options: Any) -> Any:
         console = Console(as_json, quiet)
+        told: set[str] = set()
+
+        def tell(message: Warning | str, *_: object, **__: object) -> None:
+            if str(message) not in told:
+                told.add(str(message))
+                console.note(f"warning: {message}")
+
         try:
             with warnings.catch_warnings():
-                warnings.showwarning = lambda message, *_, **__: console.note(f"warning: {message}")
+                warnings.simplefilter("always", UserWarning)
+                warnings.showwarning = tell
                 return context.invoke(command, console, **options)
         except SystemExit as end:
             console.error(f"a plugin ended the program: {end.code}")

@@ -113,6 +113,10 @@ def _run(
 ) -> None:
     if sheet and task.makes == "clips":
         raise click.UsageError("a contact sheet shows pictures, and this task makes clips: leave out --sheet")
+    if output == "-" and console.mode == "json":
+        raise click.UsageError(
+            "stdout is the picture's with -o -, so --json has no place there: give a file or a folder"
+        )
     as_sheet = sheet or options.get("scale") == "all"
     with TemporaryDirectory() as temporary:
         options = _with_stdin(options, Path(temporary))

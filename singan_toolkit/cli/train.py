@@ -97,6 +97,10 @@ def train(
     """
     from singan_toolkit.tasks.inputs import names_one_file
 
+    if Path("-") in pictures:
+        raise click.UsageError(
+            "a picture to train on cannot come from stdin, since the bundle keeps its name: give a file"
+        )
     settings = ({} if max_size is None else {"max_size": max_size}) | changed_settings(changes)
     how = dict(preset=preset, task=task, seed=seed, device=device, **settings)
     if names_one_file(pictures):

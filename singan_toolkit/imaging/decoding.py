@@ -12,9 +12,11 @@ from io import BytesIO
 
 import imagecodecs
 import numpy as np
-from PIL import ExifTags, Image, ImageFile, ImageOps, UnidentifiedImageError
+import tifffile
+from PIL import ExifTags, Image, ImageFile, UnidentifiedImageError
 
-from singan_toolkit.imaging.formats import PictureError, format_of, formats, why_unread
+from singan_toolkit.imaging.formats import RAW, PictureError, format_of, formats, why_unread
+from singan_toolkit.imaging.png import essential
 from singan_toolkit.imaging.profiles import fits, srgb_values, written
 from singan_toolkit.imaging.tiff import deep_tiff
 
@@ -25,6 +27,10 @@ _KEPT_EXIF = {
     *(ExifTags.Base.DateTime, ExifTags.Base.Artist, ExifTags.Base.Copyright),
     *(ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo),
 }
+_CONVERTED = ("CMYK", "LAB", "YCbCr", "HSV")
+"""Modes whose colours become RGB."""
+_SEVERAL = {"GIF", "PNG", "WEBP", "AVIF", "HEIF"}
+"""Formats whose further pictures are meant to be seen, as layers and previews are not; TIFF is another."""
 _SIZES = (ExifTags.Base.ExifImageWidth, ExifTags.Base.ExifImageHeight)
 
 
@@ -46,7 +52,7 @@ class Tags:
 UNTAGGED = Tags()
 
 
-def decode(content: bytes, ending: str) -> tuple[np.ndarray, Tags]:
+def decode(content: bytes, ending: str) -> tuple[np.ndarray, Tags, int]:
     """The first picture of a file, upright.
 
     Args:
@@ -54,21 +60,27 @@ def decode(content: bytes, ending: str) -> tuple[np.ndarray, Tags]:
         ending: Of its name, with the dot; for messages.
 
     Returns:
-        (H, W, C), uint8 or uint16: C is 1 grey, 2 grey and alpha, 3 RGB, 4 RGB and alpha (not premultiplied).
+        (H, W, C), uint8 or uint16: C is 1 grey, 2 grey and alpha, 3 RGB, 4 RGB and alpha (not premultiplied). What the
+        file says beside them. How many pictures, frames or pages it holds.
 
     Raises:
         PictureError: It is no picture of 8 or 16 bits that can be read without loss; the message is a clause on why.
     """
+    if ending.lower() in RAW:  # many of which are TIFF, with a preview as their first picture
+        raise PictureError(why_unread(b"raw", ending))
+    if format_of(content) == "PNG":
+        content = essential(content)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             pixels, tags = _decoded(content)
+            number = _number(content)
     except PictureError:
         raise
     except Image.DecompressionBombError as error:
-        number = int((re.search(r"\d+", str(error)) or ["0"])[0])
-        check_pixels(number)
-        raise PictureError(f"it has {number:,} pixels, more than Pillow was set to let through") from error
+        count = int((re.search(r"\d+", str(error)) or ["0"])[0])
+        check_pixels(count)
+        raise PictureError(f"it has {count:,} pixels, more than Pillow was set to let through") from error
     except UnidentifiedImageError as error:
         raise PictureError(why_unread(content, ending)) from error
     except MemoryError:
@@ -76,7 +88,20 @@ def decode(content: bytes, ending: str) -> tuple[np.ndarray, Tags]:
     except Exception as error:  # the decoders raise whatever they like at broken files
         name = format_of(content) or "picture"
         raise PictureError(f"it is a {name} file that is damaged, cut off or unusual ({_sentence(error)})") from error
-    return _with_usable_profile(pixels, tags)
+    return *_with_usable_profile(pixels, tags), number
+
+
+def exif_of(image: Image.Image) -> Image.Exif:
+    """An image's EXIF; empty where it is damaged, as viewers show such pictures too.
+
+    Raises:
+        OSError: The image itself is damaged, which Pillow would not say a second time.
+    """
+    if image.format != "TIFF":  # which loading turns, and its EXIF then no longer says how
+        image.load()
+    with suppress(Exception):  # whatever a damaged block leads to
+        return image.getexif()
+    return Image.Exif()
 
 
 def check_pixels(number: int) -> None:
@@ -108,19 +133,37 @@ def _decoded(content: bytes) -> tuple[np.ndarray, Tags]:
     if format_of(content) == "TIFF" and (deep := deep_tiff(content, check_pixels)) is not None:
         exif = Image.Exif()
         exif.load_from_fp(BytesIO(content))
-        return _upright(deep, exif, _dpi_of_tiff(exif), exif.get(ExifTags.Base.InterColorProfile))
+        ink = exif.get(ExifTags.Base.PhotometricInterpretation) == tifffile.PHOTOMETRIC.SEPARATED
+        profile = None if ink else exif.get(ExifTags.Base.InterColorProfile)
+        orientation = exif.get(ExifTags.Base.Orientation, 1)
+        return _turned(deep, orientation), _tags(profile, _dpi_of_tiff(exif), exif, orientation)
     image = Image.open(BytesIO(content), formats=formats())
     check_pixels(image.width * image.height)
     _refuse_what_loses_depth(image, content)
     profile, dpi = image.info.get("icc_profile"), image.info.get("dpi")
-    exif = image.getexif()
-    turned = exif.get(ExifTags.Base.Orientation, 1) in (5, 6, 7, 8)
-    image.load()  # finds damage, and turns TIFF
+    exif = exif_of(image)
+    orientation = exif.get(ExifTags.Base.Orientation, 1)
+    image.load()  # turns TIFF
     if image.format == "PNG" and content[24] == 16:
-        pixels: np.ndarray = imagecodecs.png_decode(content)
-        return _upright(pixels.reshape(image.height, image.width, -1), exif, dpi, profile)
-    ImageOps.exif_transpose(image, in_place=True)
-    return _values(image, profile), Tags(profile, _valid_dpi(dpi, turned), _kept(exif))
+        pixels: np.ndarray = imagecodecs.png_decode(content).reshape(image.height, image.width, -1)
+    else:
+        pixels = _values(image, profile)
+    if image.format != "TIFF":
+        pixels = _turned(pixels, orientation)
+    if image.mode in _CONVERTED:  # their profile is not one of RGB, whatever it says
+        profile = None
+    return pixels, _tags(profile, dpi, exif, orientation)
+
+
+def _number(content: bytes) -> int:
+    """How many pictures, frames or pages a file holds; 1 where that cannot be told."""
+    with suppress(Exception):  # the further ones may be damaged
+        if format_of(content) == "TIFF":
+            with tifffile.TiffFile(BytesIO(content)) as file:
+                return sum(not page.is_reduced for page in file.pages)  # those are previews of others
+        with Image.open(BytesIO(content), formats=formats()) as image:
+            return int(getattr(image, "n_frames", 1)) if image.format in _SEVERAL else 1
+    return 1
 
 
 def _refuse_what_loses_depth(image: ImageFile.ImageFile, content: bytes) -> None:
@@ -166,15 +209,15 @@ _TURNS = {
 }
 
 
-def _upright(pixels: np.ndarray, exif: Image.Exif, dpi: object, profile: object) -> tuple[np.ndarray, Tags]:
-    orientation = exif.get(ExifTags.Base.Orientation, 1)
+def _turned(pixels: np.ndarray, orientation: object) -> np.ndarray:
     turn = _TURNS.get(orientation) if isinstance(orientation, int) else None
-    tags = Tags(
-        profile if isinstance(profile, bytes) else None,
-        _valid_dpi(dpi, orientation in (5, 6, 7, 8)),
-        _kept(exif),
+    return np.ascontiguousarray(turn(pixels) if turn else pixels)
+
+
+def _tags(profile: object, dpi: object, exif: Image.Exif, orientation: object) -> Tags:
+    return Tags(
+        profile if isinstance(profile, bytes) else None, _valid_dpi(dpi, orientation in (5, 6, 7, 8)), _kept(exif)
     )
-    return np.ascontiguousarray(turn(pixels) if turn else pixels), tags
 
 
 def _dpi_of_tiff(exif: Image.Exif) -> tuple[float, float] | None:

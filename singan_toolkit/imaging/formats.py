@@ -30,7 +30,7 @@ _READ = {
 """Formats by the names that Pillow has for them, and their files' endings. No other reaches a decoder: some of Pillow's
 start other programs."""
 _BUILT_IN = {"WEBP": "webp", "AVIF": "avif", "JPEG2000": "jpg_2000"}
-_RAW = {
+RAW = {
     *(".dng", ".cr2", ".cr3", ".crw", ".nef", ".nrw", ".arw", ".srf", ".sr2", ".orf", ".raf", ".rw2", ".pef", ".srw"),
     *(".3fr", ".fff", ".iiq", ".x3f"),
 }
@@ -38,7 +38,7 @@ _OTHER = {
     *(".svg", ".svgz", ".pdf", ".eps", ".ps", ".ai", ".cdr", ".wmf", ".emf", ".psb", ".xcf", ".kra", ".ora", ".clip"),
     *(".jxl", ".jxr", ".hdr", ".exr", ".pfm", ".dds", ".sgi", ".bpg", ".djvu", ".icns"),
 }
-PICTURE_ENDINGS = frozenset(_RAW.union(_OTHER, *_READ.values()))
+PICTURE_ENDINGS = frozenset(RAW.union(_OTHER, *_READ.values()))
 """Endings, in lower case and with the dot, that pictures are known by, be they readable here or not."""
 
 _CONVERT = "convert it to PNG, JPEG, TIFF or WebP"
@@ -134,7 +134,7 @@ def why_unread(content: bytes, ending: str) -> str:
         return "it is HEIC, which is read where pillow-heif is installed: pip install pillow-heif, or convert it"
     if name and name not in formats():
         return f"it is {name}, which the installed Pillow was built without: install another, or {_CONVERT}"
-    if ending.lower() in _RAW:
+    if ending.lower() in RAW:
         return f"it is a camera's raw file: {_CONVERT}"
     if name:
         return f"it is a {name} file that is damaged or cut off"

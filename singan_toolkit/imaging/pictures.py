@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
@@ -11,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from singan_toolkit.files import write_whole
-from singan_toolkit.imaging.decoding import UNTAGGED, Tags, decode
+from singan_toolkit.imaging.decoding import UNTAGGED, Tags, decode, exif_of
 from singan_toolkit.imaging.encoding import encode
 from singan_toolkit.imaging.formats import PICTURE_ENDINGS, PictureError, readable_endings
 from singan_toolkit.imaging.profiles import from_srgb, srgb_values, to_srgb
@@ -110,7 +111,7 @@ class Picture:
 def read_picture(source: object) -> Picture:
     """Read the first picture of a file (of an animation, the first frame), turned upright by its EXIF orientation.
 
-    Which files those are, and what comes of them, is told by docs/pictures.md.
+    Which files those are, and what comes of them, is told by docs/pictures.md. A warning says that a file holds more.
 
     Args:
         source: A path; or a picture in memory, as :func:`picture_of` takes it.
@@ -126,9 +127,11 @@ def read_picture(source: object) -> Picture:
     except OSError as error:
         raise PictureError(f"cannot read picture {path}: {error.strerror or error}") from error
     try:
-        pixels, tags = decode(content, path.suffix)
+        pixels, tags, number = decode(content, path.suffix)
     except PictureError as error:
         raise PictureError(f"cannot read {path} as a picture: {error}") from error
+    if number > 1:
+        warnings.warn(f"{path} holds {number} pictures, and the first is taken", stacklevel=2)
     return Picture(np.ascontiguousarray(pixels), path.name, tags)
 
 
@@ -169,8 +172,8 @@ def _of_image(image: Image.Image, name: str) -> Picture:
     buffer = BytesIO()
     told = {key: image.info[key] for key in ("dpi", "icc_profile") if image.info.get(key)}
     try:
-        image.save(buffer, "TIFF" if ending == ".tif" else "PNG", exif=image.getexif(), compress_level=1, **told)
-        pixels, tags = decode(buffer.getvalue(), ending)
+        image.save(buffer, "TIFF" if ending == ".tif" else "PNG", exif=exif_of(image), compress_level=1, **told)
+        pixels, tags, _ = decode(buffer.getvalue(), ending)
     except (OSError, ValueError) as error:
         raise PictureError(f"{name} is a PIL image of mode {image.mode}: {error}") from error
     return Picture(np.ascontiguousarray(pixels), name, tags)

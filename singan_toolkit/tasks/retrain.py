@@ -13,6 +13,8 @@ from singan_toolkit.training.train import retrain_scale
 def retrained(bundle: Bundle, retraining: Retraining, device: str = "auto", observer: Observer = ignore) -> Bundle:
     """The bundle with scales trained anew; taken from beside the bundle's file where it was done before.
 
+    What was made of the bundle as it was before is replaced.
+
     Args:
         bundle: What was trained. One that has no file is trained anew each time.
         retraining: Which scales, and on what.
@@ -20,6 +22,7 @@ def retrained(bundle: Bundle, retraining: Retraining, device: str = "auto", obse
         observer: Told what happens.
 
     Raises:
+        BundleError: What is beside the bundle is damaged, or was not made so.
         TrainingError: The scale diverged even with ever smaller steps.
         OSError: It cannot be kept beside the bundle.
     """
@@ -28,11 +31,10 @@ def retrained(bundle: Bundle, retraining: Retraining, device: str = "auto", obse
     path = bundle.path.with_suffix(f".{retraining.name}-{retraining.scale}.sgb")
     if path.exists():
         kept = Bundle.load(path)
-        if kept.manifest.training.parent != bundle.manifest.digest:
-            raise BundleError(
-                f"{path} was made from another bundle than {bundle.path} as it is now: delete it to train it anew"
-            )
-        return kept
+        if kept.manifest.training.parent is None:
+            raise BundleError(f"{path} is no bundle made from {bundle.path}, whose name it has: rename it")
+        if kept.manifest.training.parent == bundle.manifest.digest:
+            return kept
     if not os.access(path.parent, os.W_OK):
         raise OSError(f"cannot keep {path.name} beside {bundle.path}: the folder cannot be written to")
     new = retrain_scale(bundle, retraining.scale, retraining.change, retraining.restores, device, observer)

@@ -12,12 +12,13 @@ import torch
 from torch import Tensor
 
 from singan_toolkit.bundle import Bundle
-from singan_toolkit.imaging.pictures import picture_of
+from singan_toolkit.imaging.pictures import Picture, picture_of
 from singan_toolkit.imaging.tensors import to_values
+from singan_toolkit.imaging.video import Clip
 from singan_toolkit.imaging.visible import is_grey
 from singan_toolkit.pyramid.walk import Pyramid, walk
 from singan_toolkit.tasks.manager import Plugins, installed_plugins
-from singan_toolkit.tasks.task import Output, Plan, Retraining, Task, TaskError
+from singan_toolkit.tasks.task import Output, Plan, Result, Retraining, Task, TaskError, returned
 from singan_toolkit.training.events import Observer, ignore
 
 BATCH_PIXELS = 500_000
@@ -53,7 +54,7 @@ def run(
     Raises:
         TaskError: There is no such task or option, a value is wrong, or the options do not fit together.
         PictureError: A picture cannot be used.
-        ValueError: The device is not here.
+        ValueError: The device is not here, or the task gives back what it should not.
         TrainingError: A scale that is to be trained anew diverged even with ever smaller steps.
     """
     plugins = installed_plugins()
@@ -170,10 +171,10 @@ class _Run:
         return replace(output, notes=[*output.notes, why])
 
     def _plan(self, scale: int) -> Plan:
-        plan: Plan = self.hook.singan_plan(
+        plan = self.hook.singan_plan(
             task=self.task, bundle=self.bundle, scale=scale, seed=self.seed, options=self.options
         )
-        return plan
+        return returned(self.task, plan, Plan)
 
     def _walk(self, plan: Plan) -> Tensor:
         """All samples of a plan, a batch of bounded memory at a time, on the CPU."""
@@ -206,7 +207,13 @@ class _Run:
         return self.trained_anew[key]
 
     def _finish(self, plan: Plan, walked: Tensor | None = None) -> Output:
-        output: Output = self.hook.singan_finish(
-            task=self.task, walked=self._walk(plan) if walked is None else walked, plan=plan
+        output = returned(
+            self.task,
+            self.hook.singan_finish(task=self.task, walked=self._walk(plan) if walked is None else walked, plan=plan),
+            Output,
         )
+        if not returned(self.task, output.results, list, tuple):
+            raise ValueError(f"task {self.task.name} returned no picture")
+        for result in output.results:
+            returned(self.task, returned(self.task, result, Result).picture, Picture, Clip)
         return output

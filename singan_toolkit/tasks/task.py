@@ -9,7 +9,7 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
 
 import click
 
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from singan_toolkit.pyramid.constraints import Constraint
     from singan_toolkit.pyramid.geometry import Step
     from singan_toolkit.pyramid.noise import NoiseSource
+
+
+T = TypeVar("T")
 
 
 class TaskError(ValueError):
@@ -195,6 +198,21 @@ class Task(ABC):
     def summary(self) -> str:
         """The first line of the docstring, without its full stop."""
         return (type(self).__doc__ or "").strip().split("\n")[0].rstrip(".")
+
+
+def returned(task: Task, value: object, *kinds: type[T]) -> T:
+    """What a task, or a plugin around it, gave back.
+
+    Raises:
+        ValueError: It is of none of these kinds.
+    """
+    if not isinstance(value, kinds):
+        wanted = " or ".join(kind.__name__ for kind in kinds)
+        raise ValueError(
+            f"task {task.name}, or a plugin around it, returned an object of type {type(value).__name__} "
+            f"where {wanted} is wanted"
+        )
+    return value
 
 
 RESERVED = {

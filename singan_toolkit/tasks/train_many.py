@@ -6,6 +6,7 @@ trainings side by side get much more done than one after the other.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass
 from multiprocessing.connection import wait
@@ -109,6 +110,8 @@ def _train_all(
                 if isinstance(message, (Bundle, str)):
                     worker.give(next(waiting, None), options)
                     yield Trained(picture, message) if isinstance(message, Bundle) else Trained(picture, error=message)
+                elif isinstance(message, Warning):
+                    warnings.warn(message, stacklevel=2)
                 elif message:
                     observer(picture, message)
     finally:

@@ -6,6 +6,7 @@ dies costs one picture.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from contextlib import suppress
 from multiprocessing.connection import Connection
@@ -46,10 +47,10 @@ class Worker:
         with suppress(OSError):  # it has died, as receiving will show
             self.connection.send((picture, options))
 
-    def receive(self) -> Bundle | Event | str | None:
-        """A bundle or a sentence where training has ended, an event where it goes on, None where it is about to."""
+    def receive(self) -> Bundle | Event | Warning | str | None:
+        """A bundle or a sentence where training has ended, an event or a warning while it goes on, None before it."""
         try:
-            message: Bundle | Event | str | None = self.connection.recv()
+            message: Bundle | Event | Warning | str | None = self.connection.recv()
         except (EOFError, OSError):
             self.process.join()
             status, self.process = self.process.exitcode, None
@@ -84,6 +85,8 @@ def _serve(connection: Connection[Any, Any], threads: int) -> None:
     import torch
 
     torch.set_num_threads(min(threads, torch.get_num_threads()))
+    warnings.simplefilter("always", UserWarning)
+    warnings.showwarning = lambda message, *_, **__: connection.send(UserWarning(str(message)))
     with aside(), suppress(EOFError, ConnectionError):  # the process that wants the bundles has gone
         connection.send(None)
         while True:

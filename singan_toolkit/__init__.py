@@ -15,11 +15,21 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from singan_toolkit.bundle import Bundle, BundleError
-    from singan_toolkit.imaging.pictures import Picture, PictureError
+    from singan_toolkit.bundle import Bundle
+    from singan_toolkit.errors import (
+        BundleError,
+        InputError,
+        PictureError,
+        TaskError,
+        ToolkitError,
+        TrainingError,
+        UnavailableError,
+        UsageError,
+    )
+    from singan_toolkit.imaging.pictures import Picture
     from singan_toolkit.tasks.hooks import hookimpl
     from singan_toolkit.tasks.runner import run
-    from singan_toolkit.tasks.task import Injection, Output, Plan, Profile, Result, Retraining, Task, TaskError
+    from singan_toolkit.tasks.task import Injection, Output, Plan, Profile, Result, Retraining, Task
     from singan_toolkit.tasks.train import train
 
     load = Bundle.load
@@ -28,6 +38,7 @@ __all__ = [
     "Bundle",
     "BundleError",
     "Injection",
+    "InputError",
     "Output",
     "Picture",
     "PictureError",
@@ -37,6 +48,10 @@ __all__ = [
     "Retraining",
     "Task",
     "TaskError",
+    "ToolkitError",
+    "TrainingError",
+    "UnavailableError",
+    "UsageError",
     "hookimpl",
     "load",
     "run",
@@ -44,11 +59,15 @@ __all__ = [
 ]
 
 _ROOMS = {
-    "bundle": ("Bundle", "BundleError"),
-    "imaging.pictures": ("Picture", "PictureError"),
+    "bundle": ("Bundle",),
+    "errors": (
+        *("BundleError", "InputError", "PictureError", "TaskError"),
+        *("ToolkitError", "TrainingError", "UnavailableError", "UsageError"),
+    ),
+    "imaging.pictures": ("Picture",),
     "tasks.hooks": ("hookimpl",),
     "tasks.runner": ("run",),
-    "tasks.task": ("Injection", "Output", "Plan", "Profile", "Result", "Retraining", "Task", "TaskError"),
+    "tasks.task": ("Injection", "Output", "Plan", "Profile", "Result", "Retraining", "Task"),
     "tasks.train": ("train",),
 }
 _ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}

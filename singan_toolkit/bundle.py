@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import safetensors.numpy
 
+from singan_toolkit.errors import BundleError
 from singan_toolkit.files import write_whole
 from singan_toolkit.manifest import (
     FORMAT_VERSION,
@@ -31,7 +32,6 @@ from singan_toolkit.manifest import (
     read_header,
     tensor_name,
 )
-from singan_toolkit.manifest import BundleError as BundleError
 from singan_toolkit.pyramid.architecture import LAYERS
 from singan_toolkit.pyramid.geometry import Geometry
 
@@ -100,7 +100,7 @@ class Bundle:
             device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
 
         Raises:
-            ValueError: The device is not here.
+            UnavailableError: The device is not here.
         """
         from singan_toolkit.pyramid.device import pick_device
 

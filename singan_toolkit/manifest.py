@@ -9,6 +9,7 @@ from typing import Annotated, Any, BinaryIO, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
 
+from singan_toolkit.errors import BundleError
 from singan_toolkit.pyramid.architecture import LAYERS, MARGIN, PATCH, PICTURE_CHANNELS
 from singan_toolkit.pyramid.geometry import Geometry
 
@@ -22,10 +23,6 @@ BYTES = {"U8": 1, "F32": 4}
 
 Pixels = Annotated[int, Field(ge=PATCH, le=65_536)]
 Channels = Annotated[int, Field(ge=1, le=1024)]
-
-
-class BundleError(ValueError):
-    """A file is not a bundle that can be used; the message names the file and says why."""
 
 
 class _Record(BaseModel):

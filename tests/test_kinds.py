@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from singan_toolkit.imaging.pictures import PictureError, read_picture
+from singan_toolkit.errors import PictureError
+from singan_toolkit.imaging.pictures import read_picture
 
 
 def _make_kinds() -> ModuleType:

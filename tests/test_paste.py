@@ -8,8 +8,9 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
+from singan_toolkit.errors import PictureError
 from singan_toolkit.imaging.paste import Pasted, paste
-from singan_toolkit.imaging.pictures import Picture, PictureError
+from singan_toolkit.imaging.pictures import Picture
 
 
 def black(height: int = 60, width: int = 80) -> Picture:

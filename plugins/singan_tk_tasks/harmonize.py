@@ -11,7 +11,7 @@ import click
 
 from singan_tk_tasks.disturbed import disturbed
 from singan_tk_tasks.injected import Edge, finish_injection, plan_injection
-from singan_toolkit import Injection, Output, Plan, Profile, Retraining, Task, TaskError, hookimpl
+from singan_toolkit import Injection, Output, Plan, Profile, Retraining, Task, TaskError, UsageError, hookimpl
 
 if TYPE_CHECKING:
     import numpy as np
@@ -133,7 +133,7 @@ def _pasted(bundle: Bundle, options: dict[str, Any]) -> _Composite:
 
     from singan_toolkit.imaging.masks import mask_of
     from singan_toolkit.imaging.paste import paste
-    from singan_toolkit.imaging.pictures import Picture, PictureError, read_picture
+    from singan_toolkit.imaging.pictures import Picture, read_picture
 
     background = options["background"]
     picture = read_picture(background) if background else Picture(bundle.picture, "the training picture")
@@ -152,9 +152,7 @@ def _pasted(bundle: Bundle, options: dict[str, Any]) -> _Composite:
         mask = mask_of(read_picture(mask_file), cutout.size) if mask_file else None
         try:
             pasted = paste(picture, cutout, mask=mask, at=at, size=size, rotate=rotate, flip=flip)
-        except PictureError:
-            raise
-        except ValueError as error:
+        except UsageError as error:
             raise TaskError(str(error)) from error
         picture, objects = pasted.picture, objects | pasted.mask
         notes += [pasted.note] if pasted.note else []

@@ -32,7 +32,8 @@ def measure(
         Rows as soon as they are known, and between them what is being done.
 
     Raises:
-        ValueError: The device is not here, or the picture cannot be used.
+        UnavailableError: The device is not here.
+        PictureError: The picture cannot be used.
         OSError: A process ended without a word.
         TrainingError: A scale diverged even with ever smaller steps.
     """

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from singan_toolkit.imaging.pictures import Picture, PictureError
+from singan_toolkit.errors import InputError, PictureError
+from singan_toolkit.imaging.pictures import Picture
 from singan_toolkit.pyramid.architecture import channels_at
 from singan_toolkit.pyramid.geometry import Geometry
 from singan_toolkit.training.settings import Settings, settings_of
@@ -45,7 +46,8 @@ class Subject:
             how: ``device``, ``seed`` and ``keep``.
 
         Raises:
-            ValueError: A setting is out of range, or the picture cannot be trained on at that size.
+            UsageError: A setting is out of range.
+            PictureError: The picture cannot be trained on at that size.
         """
         if size > max(picture.size):
             height, width = picture.size
@@ -55,7 +57,7 @@ class Subject:
         subject = cls(picture, preset, settings_of(preset, **{**changes, "max_size": size}), **how)
         try:
             _ = subject.geometry
-        except ValueError as error:
+        except InputError as error:
             raise PictureError(f"cannot train on {picture.name}: {error}") from error
         return subject
 
@@ -64,7 +66,7 @@ class Subject:
         """Sizes of the scales.
 
         Raises:
-            ValueError: The picture is too small for a pyramid.
+            InputError: The picture is too small for a pyramid.
         """
         settings = self.settings
         return Geometry.of_picture(

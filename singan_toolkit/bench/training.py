@@ -36,7 +36,7 @@ def measure_training(subject: Subject, machine: Machine) -> Iterator[Doing | Tra
         What is being done, a row for every scale when it is done, and at last one for the whole.
 
     Raises:
-        ValueError: The picture cannot be trained on.
+        PictureError: The picture cannot be trained on.
         TrainingError: A scale diverged even with ever smaller steps.
     """
     yield Doing(f"training {subject}", "counting operations")

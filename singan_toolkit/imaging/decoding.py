@@ -14,7 +14,8 @@ import imagecodecs
 import numpy as np
 from PIL import ExifTags, Image, ImageFile, ImageOps, UnidentifiedImageError
 
-from singan_toolkit.imaging.formats import PictureError, format_of, formats, why_unread
+from singan_toolkit.errors import PictureError
+from singan_toolkit.imaging.formats import format_of, formats, why_unread
 from singan_toolkit.imaging.profiles import fits, srgb_values, written
 from singan_toolkit.imaging.tiff import deep_tiff
 

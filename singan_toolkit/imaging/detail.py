@@ -11,7 +11,7 @@ from scipy.ndimage import minimum_filter
 from torch import Tensor
 from torch.nn import functional as F
 
-from singan_toolkit.imaging.pictures import PictureError
+from singan_toolkit.errors import PictureError
 from singan_toolkit.pyramid.resample import resize
 
 _PATCH = 5

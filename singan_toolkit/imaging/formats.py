@@ -84,10 +84,6 @@ _STRANGE = {
 }
 
 
-class PictureError(ValueError):
-    """A file is not a picture that can be used, or cannot be written; the message names it and says why."""
-
-
 def formats() -> list[str]:
     """Names, as Pillow's, of the formats that are read here.
 

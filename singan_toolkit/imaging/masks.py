@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from scipy.ndimage import distance_transform_edt
 
-from singan_toolkit.imaging.pictures import Picture, PictureError
+from singan_toolkit.errors import PictureError
+from singan_toolkit.imaging.pictures import Picture
 
 _GIVE = "paint the object white on black"
 _TINT = 0.25

@@ -10,10 +10,12 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from singan_toolkit.errors import PictureError as PictureError
+from singan_toolkit.errors import PictureNotWrittenError
 from singan_toolkit.files import write_whole
 from singan_toolkit.imaging.decoding import UNTAGGED, Tags, decode
 from singan_toolkit.imaging.encoding import encode
-from singan_toolkit.imaging.formats import PICTURE_ENDINGS, PictureError, readable_endings
+from singan_toolkit.imaging.formats import PICTURE_ENDINGS, readable_endings
 from singan_toolkit.imaging.profiles import from_srgb, srgb_values, to_srgb
 
 __all__ = [
@@ -227,4 +229,4 @@ def write_picture(picture: Picture, path: Path | str) -> None:
     try:
         write_whole(path, encode_picture(picture, path.suffix))
     except OSError as error:
-        raise PictureError(str(error)) from error
+        raise PictureNotWrittenError(str(error)) from error

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from singan_toolkit.imaging.pictures import Picture, PictureError
+from singan_toolkit.errors import PictureError
+from singan_toolkit.imaging.pictures import Picture
 from singan_toolkit.imaging.tensors import to_rgb, to_tensor
 
 if TYPE_CHECKING:

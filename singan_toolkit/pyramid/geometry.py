@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from singan_toolkit.errors import InputError
 from singan_toolkit.pyramid.architecture import PATCH
 
 MIN_SIZE = 25
@@ -44,7 +45,7 @@ class Geometry:
         patch_scales: How many of them, the coarsest, rebuild pictures from patches and have no network.
 
     Raises:
-        ValueError: The scales have more pixels than a machine could work through.
+        InputError: The scales have more pixels than a machine could work through.
     """
 
     sizes: tuple[Size, ...]
@@ -54,9 +55,9 @@ class Geometry:
     def __post_init__(self) -> None:
         pixels = [height * width for height, width in self.sizes]
         if sum(pixels) > MAX_PIXELS:
-            raise ValueError(f"its scales have {sum(pixels)} pixels, at most {MAX_PIXELS} are allowed (see max_size)")
+            raise InputError(f"its scales have {sum(pixels)} pixels, at most {MAX_PIXELS} are allowed (see max_size)")
         if (pairs := sum(count**2 for count in pixels[: self.patch_scales])) > MAX_PAIRS:
-            raise ValueError(
+            raise InputError(
                 f"its scales of patches compare {pairs} pairs of patches, at most {MAX_PAIRS} are allowed "
                 "(see patches_to and min_size)"
             )
@@ -87,18 +88,18 @@ class Geometry:
                 by 4/3, whatever the factor; the others divide what is left. 0 is none.
 
         Raises:
-            ValueError: The picture, or what ``max_size`` leaves of it, is too small or too large for a pyramid.
+            InputError: The picture, or what ``max_size`` leaves of it, is too small or too large for a pyramid.
         """
         shorter, longer = min(height, width), max(height, width)
         if shorter < min_size:
-            raise ValueError(
+            raise InputError(
                 f"the picture is {width}x{height} pixels, and its shorter side must be at least {min_size}: "
                 "enlarge it first"
             )
         shrink = min(max_size / longer, 1.0)
         finest = (_ceil(height * shrink), _ceil(width * shrink))
         if min(finest) < min_size:
-            raise ValueError(
+            raise InputError(
                 f"the picture is {width}x{height} pixels: shrunk to {max_size} on its longer side it is only "
                 f"{min(finest)} on the shorter, and a pyramid needs {min_size}; crop it, or raise max_size to "
                 f"{math.ceil(min_size * longer / shorter)} or more"

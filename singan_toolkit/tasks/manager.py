@@ -10,9 +10,10 @@ from typing import Any
 import click
 import pluggy
 
+from singan_toolkit.errors import TaskError
 from singan_toolkit.tasks import hooks
 from singan_toolkit.tasks.aside import aside
-from singan_toolkit.tasks.task import Task, TaskError, problem_with
+from singan_toolkit.tasks.task import Task, problem_with
 from singan_toolkit.words import did_you_mean
 
 OWN_DISTRIBUTION = "singan-toolkit"

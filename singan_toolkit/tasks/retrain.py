@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 
-from singan_toolkit.bundle import Bundle, BundleError
+from singan_toolkit.bundle import Bundle
+from singan_toolkit.errors import BundleError
 from singan_toolkit.tasks.task import Retraining
 from singan_toolkit.training.events import Observer, ignore
 from singan_toolkit.training.train import retrain_scale

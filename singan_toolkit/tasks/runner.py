@@ -12,12 +12,13 @@ import torch
 from torch import Tensor
 
 from singan_toolkit.bundle import Bundle
+from singan_toolkit.errors import TaskError
 from singan_toolkit.imaging.pictures import picture_of
 from singan_toolkit.imaging.tensors import to_values
 from singan_toolkit.imaging.visible import is_grey
 from singan_toolkit.pyramid.walk import Pyramid, walk
 from singan_toolkit.tasks.manager import Plugins, installed_plugins
-from singan_toolkit.tasks.task import Output, Plan, Retraining, Task, TaskError
+from singan_toolkit.tasks.task import Output, Plan, Retraining, Task
 from singan_toolkit.training.events import Observer, ignore
 
 BATCH_PIXELS = 500_000
@@ -53,7 +54,7 @@ def run(
     Raises:
         TaskError: There is no such task or option, a value is wrong, or the options do not fit together.
         PictureError: A picture cannot be used.
-        ValueError: The device is not here.
+        UnavailableError: The device is not here.
         TrainingError: A scale that is to be trained anew diverged even with ever smaller steps.
     """
     plugins = installed_plugins()

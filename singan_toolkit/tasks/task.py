@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import click
 
+from singan_toolkit.errors import TaskError as TaskError
+
 if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor
@@ -23,10 +25,6 @@ if TYPE_CHECKING:
     from singan_toolkit.pyramid.constraints import Constraint
     from singan_toolkit.pyramid.geometry import Step
     from singan_toolkit.pyramid.noise import NoiseSource
-
-
-class TaskError(ValueError):
-    """A task cannot do what was asked; the message says why and what to change."""
 
 
 @dataclass(frozen=True)

@@ -42,7 +42,8 @@ def train(
     Raises:
         PictureError: The picture cannot be read or trained on.
         TaskError: There is no such task.
-        ValueError: No such preset, setting or device, or a value out of range.
+        UsageError: No such preset or setting, or a value out of range.
+        UnavailableError: The device is not here.
         TrainingError: A scale diverged even with ever smaller steps.
     """
     plugins = installed_plugins()

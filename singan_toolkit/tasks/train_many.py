@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from singan_toolkit.bundle import Bundle
+from singan_toolkit.errors import Failed, Kind, UsageError
 from singan_toolkit.machine import cores, default_jobs
 from singan_toolkit.tasks.manager import installed_plugins
 from singan_toolkit.tasks.worker import Worker
@@ -29,11 +30,13 @@ class Trained:
         picture: Its path, as given.
         bundle: None where training failed.
         error: Why it failed: one sentence; empty where it did not.
+        kind: Through whom it failed; None where it did not.
     """
 
     picture: Path
     bundle: Bundle | None = None
     error: str = ""
+    kind: Kind | None = None
 
 
 def train_many(
@@ -71,14 +74,15 @@ def train_many(
 
     Raises:
         TaskError: There is no such task.
-        ValueError: No such preset, setting or device, or a value out of range.
+        UsageError: No such preset or setting, or a value out of range.
+        UnavailableError: The device is not here.
         OSError: Processes cannot be started.
     """
     from singan_toolkit.pyramid.device import pick_device
     from singan_toolkit.training.precision import pick_precision
 
     if jobs is not None and jobs < 1:
-        raise ValueError(f"there are {jobs} jobs: give at least 1")
+        raise UsageError(f"there are {jobs} jobs: give at least 1")
     profile = installed_plugins().task(task).profile.settings if task else {}
     place = pick_device(device)
     # Settled once and while the machine is quiet: beside other trainings each would measure something else.
@@ -106,9 +110,12 @@ def _train_all(
                 worker = busy[connection]  # type: ignore[index]
                 picture, message = worker.picture, worker.receive()
                 assert picture
-                if isinstance(message, (Bundle, str)):
+                if isinstance(message, (Bundle, Failed)):
                     worker.give(next(waiting, None), options)
-                    yield Trained(picture, message) if isinstance(message, Bundle) else Trained(picture, error=message)
+                    if isinstance(message, Failed):
+                        yield Trained(picture, error=message.sentence, kind=message.kind)
+                    else:
+                        yield Trained(picture, message)
                 elif message:
                     observer(picture, message)
     finally:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from singan_toolkit.bundle import Bundle
+from singan_toolkit.errors import Failed, failure
 from singan_toolkit.processes import start_process
 from singan_toolkit.tasks.aside import aside
 from singan_toolkit.tasks.inputs import check_storable
@@ -46,10 +47,10 @@ class Worker:
         with suppress(OSError):  # it has died, as receiving will show
             self.connection.send((picture, options))
 
-    def receive(self) -> Bundle | Event | str | None:
-        """A bundle or a sentence where training has ended, an event where it goes on, None where it is about to."""
+    def receive(self) -> Bundle | Event | Failed | None:
+        """A bundle or what was wrong where training has ended, an event where it goes on, None where it is about to."""
         try:
-            message: Bundle | Event | str | None = self.connection.recv()
+            message: Bundle | Event | Failed | None = self.connection.recv()
         except (EOFError, OSError):
             self.process.join()
             status, self.process = self.process.exitcode, None
@@ -61,8 +62,9 @@ class Worker:
                 ) from None
             self.ready = False
             if status >= 0:
-                return f"the process that trained it ended with status {status}"
-            return f"the process that trained it was ended by signal {-status}: with too little memory, use fewer jobs"
+                return Failed("environment", f"the process that trained it ended with status {status}")
+            why = f"the process that trained it was ended by signal {-status}: with too little memory, use fewer jobs"
+            return Failed("environment", why)
         self.ready = True
         return message
 
@@ -91,11 +93,10 @@ def _serve(connection: Connection[Any, Any], threads: int) -> None:
             connection.send(_train(picture, options, connection.send))
 
 
-def _train(picture: Path, options: dict[str, Any], observer: Callable[[Event], None]) -> Bundle | str:
+def _train(picture: Path, options: dict[str, Any], observer: Callable[[Event], None]) -> Bundle | Failed:
     import torch
 
     from singan_toolkit.tasks.train import train
-    from singan_toolkit.training.loop import TrainingError
 
     try:
         check_storable(picture)
@@ -103,8 +104,9 @@ def _train(picture: Path, options: dict[str, Any], observer: Callable[[Event], N
     except ConnectionError:
         raise
     except (MemoryError, torch.cuda.OutOfMemoryError):
-        return "memory does not suffice: use fewer jobs, or a smaller max_size"
-    except (ValueError, OSError, TrainingError) as error:
-        return str(error) or type(error).__name__
+        return Failed("environment", "memory does not suffice: use fewer jobs, or a smaller max_size")
     except Exception as error:
-        return f"unexpected {type(error).__name__}: {error}; train it alone with --traceback to see where this arose"
+        failed = failure(error)
+        if failed.kind == "defect":
+            return Failed("defect", f"{failed.sentence}; train it alone with --traceback to see where this arose")
+        return failed

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from singan_toolkit.errors import TrainingError as TrainingError
 from singan_toolkit.pyramid.architecture import MARGIN, PICTURE_CHANNELS, channels_at
 from singan_toolkit.pyramid.device import pick_device
 from singan_toolkit.pyramid.geometry import Geometry, Size
@@ -48,10 +49,6 @@ Change = Callable[[Tensor], Tensor]
 """From pictures, (B, 3, H, W) in about -1..1, to changed ones of the same shape."""
 
 
-class TrainingError(RuntimeError):
-    """Training cannot go on; the message says why and what to change."""
-
-
 def train_pyramid(
     real: Tensor,
     geometry: Geometry,
@@ -77,7 +74,7 @@ def train_pyramid(
         The trained pyramid, on the CPU.
 
     Raises:
-        ValueError: The device is not here.
+        UnavailableError: The device is not here.
         TrainingError: A scale diverged even with ever smaller steps.
     """
     return _Training(real.to(pick_device(device)), geometry, settings, seed, observer).run(undoes)

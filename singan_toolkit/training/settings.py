@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from singan_toolkit.errors import UsageError
 from singan_toolkit.pyramid import geometry
 from singan_toolkit.pyramid.architecture import RECEPTIVE_FIELD
 from singan_toolkit.training.presets import DEFAULT_PRESET, PRESETS
@@ -85,8 +86,12 @@ def settings_of(preset: str = DEFAULT_PRESET, **changes: Any) -> Settings:
         changes: Settings by name; numbers may be given as text.
 
     Raises:
-        ValueError: No such preset or setting, or a value out of range (pydantic's error is a ``ValueError``).
+        UsageError: No such preset or setting, or a value out of range.
     """
     if preset not in PRESETS:
-        raise ValueError(f"there is no preset {preset!r}; there are {', '.join(PRESETS)}")
-    return Settings(**{**PRESETS[preset], **changes})
+        raise UsageError(f"there is no preset {preset!r}; there are {', '.join(PRESETS)}")
+    try:
+        return Settings(**{**PRESETS[preset], **changes})
+    except ValidationError as error:
+        problems = (f"{'.'.join(map(str, one['loc']))}: {one['msg'].lower()}" for one in error.errors())
+        raise UsageError("; ".join(problems)) from error

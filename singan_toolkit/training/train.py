@@ -9,8 +9,9 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from singan_toolkit.bundle import Bundle, BundleError, training_record
-from singan_toolkit.imaging.pictures import Picture, PictureError
+from singan_toolkit.bundle import Bundle, training_record
+from singan_toolkit.errors import BundleError, InputError, PictureError, UsageError
+from singan_toolkit.imaging.pictures import Picture
 from singan_toolkit.imaging.tensors import shrunk, to_bytes, to_tensor
 from singan_toolkit.pyramid.architecture import channels_at
 from singan_toolkit.pyramid.geometry import Geometry
@@ -50,11 +51,12 @@ def train_bundle(
 
     Raises:
         PictureError: The picture is too small, too thin, too large or partly transparent.
-        ValueError: The device is not here, or the seed is no number of 64 bits.
+        UsageError: The seed is no number of 64 bits.
+        UnavailableError: The device is not here.
         TrainingError: A scale diverged even with ever smaller steps.
     """
     if not -(1 << 63) <= seed < 1 << 64:
-        raise ValueError("the seed must be a number of 64 bits")
+        raise UsageError("the seed must be a number of 64 bits")
     if picture.alpha is not None and (clear := float((picture.alpha < 1).mean())) > 0:
         raise PictureError(
             f"{picture.name} is transparent in {clear:.0%} of its pixels, and a pyramid learns colours only: "
@@ -64,7 +66,7 @@ def train_bundle(
         geometry = Geometry.of_picture(
             *picture.size, settings.min_size, settings.max_size, settings.factor, settings.patches_to
         )
-    except ValueError as error:
+    except InputError as error:
         raise PictureError(f"cannot train on {picture.name}: {error}") from error
     started = time.monotonic()
     precision = ""

@@ -24,7 +24,7 @@ import safetensors.numpy
 import torch
 
 import singan_toolkit as st
-from singan_toolkit.manifest import FORMAT_VERSION
+from singan_toolkit.bundle.manifest import FORMAT_VERSION
 from singan_toolkit.pyramid.noise import Gaussian
 from singan_toolkit.pyramid.walk import reconstruct, walk
 

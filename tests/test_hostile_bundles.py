@@ -21,7 +21,7 @@ from hypothesis import strategies as some
 from PIL import Image
 
 import singan_toolkit as st
-from singan_toolkit.manifest import Architecture, Manifest, ScaleRecord
+from singan_toolkit.bundle.manifest import Architecture, Manifest, ScaleRecord
 from singan_toolkit.pyramid.geometry import Geometry
 
 NO_DIGEST = "0" * 64

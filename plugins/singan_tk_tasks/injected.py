@@ -83,7 +83,7 @@ def plan_injection(
 
     longer = max(changed.size)
     finest = bundle.geometry.fit(changed.size)
-    rgb = as_seen_by(bundle, changed)
+    rgb = as_seen_by(bundle.picture, changed)
     given = to_tensor(rgb)
     before = resize(given, finest).clamp(-1, 1)
     focus = resize(torch.from_numpy(mask)[None, None].float(), finest)[0, 0]

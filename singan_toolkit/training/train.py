@@ -9,7 +9,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from singan_toolkit.bundle import Bundle, training_record
+from singan_toolkit.bundle import Bundle
+from singan_toolkit.bundle.manifest import training_record
 from singan_toolkit.errors import BundleError, InputError, PictureError, UsageError
 from singan_toolkit.imaging.pictures import Picture
 from singan_toolkit.imaging.tensors import shrunk, to_bytes, to_tensor

@@ -60,7 +60,7 @@ class Inpaint(Task):
         from singan_toolkit.pyramid.resample import resize
 
         picture, mask = _given(bundle, options)
-        rgb = as_seen_by(bundle, picture)
+        rgb = as_seen_by(bundle.picture, picture)
         longer = max(picture.size)
         weight = feather(mask, GROW * longer, FADE * longer)
         geometry = bundle.geometry

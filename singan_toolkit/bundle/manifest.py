@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from importlib.metadata import version
 from itertools import pairwise
 from typing import Annotated, Any, BinaryIO, Literal
 
@@ -133,6 +134,11 @@ class Manifest(_Record):
                 expected[tensor_name(n, layer, "weight")] = ("F32", (outputs, inputs, 3, 3))
                 expected[tensor_name(n, layer, "bias")] = ("F32", (outputs,))
         return expected
+
+
+def training_record(**fields: Any) -> TrainingRecord:
+    """A training record with the versions of this toolkit and of torch filled in."""
+    return TrainingRecord(toolkit=version("singan-toolkit"), torch=version("torch"), **fields)
 
 
 class _Entry(_Record):

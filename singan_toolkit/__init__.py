@@ -27,10 +27,10 @@ if TYPE_CHECKING:
         UsageError,
     )
     from singan_toolkit.imaging.pictures import Picture
+    from singan_toolkit.jobs import train
     from singan_toolkit.tasks.hooks import hookimpl
     from singan_toolkit.tasks.runner import run
     from singan_toolkit.tasks.task import Injection, Output, Plan, Profile, Result, Retraining, Task
-    from singan_toolkit.tasks.train import train
 
     load = Bundle.load
 
@@ -65,10 +65,10 @@ _ROOMS = {
         *("ToolkitError", "TrainingError", "UnavailableError", "UsageError"),
     ),
     "imaging.pictures": ("Picture",),
+    "jobs": ("train",),
     "tasks.hooks": ("hookimpl",),
     "tasks.runner": ("run",),
     "tasks.task": ("Injection", "Output", "Plan", "Profile", "Result", "Retraining", "Task"),
-    "tasks.train": ("train",),
 }
 _ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}
 

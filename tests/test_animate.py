@@ -26,7 +26,7 @@ from singan_toolkit.pyramid.noise import Gaussian, RandomWalk, Reconstruction
 from singan_toolkit.pyramid.walk import reconstruct, walk
 from singan_toolkit.tasks import runner
 from singan_toolkit.tasks.manager import installed_plugins
-from singan_toolkit.tasks.runner import complete_options
+from singan_toolkit.tasks.options import complete_options
 
 quick = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 

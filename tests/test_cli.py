@@ -128,7 +128,7 @@ def assert_one_sentence(done: Done, status: int, *parts: str) -> None:
 class Idle:
     """A worker that never gets anything."""
 
-    picture = None
+    job = None
 
     def give(self, *_: object) -> None:
         pass
@@ -241,7 +241,7 @@ class TestTrain:
             asked.append(threads)
             return Idle()
 
-        monkeypatch.setattr("singan_toolkit.tasks.train_many.Worker", worker)
+        monkeypatch.setattr("singan_toolkit.batch.train_many.Worker", worker)
         tk("train", photo, *[photo.parent] * several, "-o", "out" if several else "out.sgb", "--threads", "3", *tiny)
         assert asked[-1] == 3
 

@@ -25,7 +25,7 @@ from singan_toolkit import Bundle, BundleError, Output, Picture, Plan, run
 from singan_toolkit.imaging.palette import Palette
 from singan_toolkit.imaging.pictures import read_picture, write_picture
 from singan_toolkit.tasks.manager import installed_plugins
-from singan_toolkit.tasks.runner import complete_options
+from singan_toolkit.tasks.options import complete_options
 from singan_toolkit.training.events import Event, ScaleFinished, TrainingStarted
 from singan_toolkit.training.train import retrain_scale
 

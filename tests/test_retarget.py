@@ -17,7 +17,7 @@ import singan_toolkit
 from singan_toolkit import Bundle, Output, Picture, PictureError, Plan, TaskError, run
 from singan_toolkit.imaging.pictures import read_picture, write_picture
 from singan_toolkit.tasks.manager import installed_plugins
-from singan_toolkit.tasks.runner import complete_options
+from singan_toolkit.tasks.options import complete_options
 
 quick = settings(max_examples=16, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 

@@ -25,7 +25,7 @@ from singan_toolkit.pyramid.constraints import BackProjection
 from singan_toolkit.pyramid.geometry import Geometry, Size
 from singan_toolkit.pyramid.walk import walk
 from singan_toolkit.tasks.manager import installed_plugins
-from singan_toolkit.tasks.runner import complete_options
+from singan_toolkit.tasks.options import complete_options
 
 NOT_TRAINED_FOR_IT = "not trained with --for super-resolution"
 

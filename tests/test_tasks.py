@@ -24,7 +24,7 @@ from singan_toolkit.pyramid.walk import reconstruct
 from singan_toolkit.tasks import runner
 from singan_toolkit.tasks.choose import Candidate, choose
 from singan_toolkit.tasks.manager import installed_plugins
-from singan_toolkit.tasks.runner import complete_options
+from singan_toolkit.tasks.options import complete_options
 from singan_toolkit.tasks.task import RESERVED, problem_with
 
 

@@ -23,11 +23,11 @@ from click.testing import CliRunner
 from PIL import Image
 
 from singan_toolkit import Bundle, UsageError, machine, train
+from singan_toolkit.batch.inputs import bundle_paths, find_pictures, names_one_file
+from singan_toolkit.batch.train_many import Trained, train_many
 from singan_toolkit.cli import cli
 from singan_toolkit.cli.console import Console
 from singan_toolkit.cli.progress import PicturesProgress
-from singan_toolkit.tasks.inputs import bundle_paths, find_pictures, names_one_file
-from singan_toolkit.tasks.train_many import Trained, train_many
 from singan_toolkit.training.events import Event, Progress
 
 SCRIPT = Path(sys.executable).with_name("singan-tk")
@@ -429,7 +429,7 @@ class TestFromPython:
     def test_outside_of_main_is_told(self, pictures: Path, tmp_path: Path) -> None:
         script = tmp_path / "script.py"
         script.write_text(
-            "from singan_toolkit.tasks.train_many import train_many\n"
+            "from singan_toolkit.batch.train_many import train_many\n"
             f"print(list(train_many([{str(pictures / 'a.png')!r}], preset='draft', device='cpu')))\n"
         )
         done = subprocess.run([sys.executable, script], env=environment(), capture_output=True, text=True, timeout=300)

@@ -17,8 +17,8 @@ from singan_toolkit.errors import BundleError
 from singan_toolkit.files import write_whole
 
 MAX_VALUE = 1000.0
-"""The largest value that a tensor may hold: trained weights are about 1, and with 1,024 channels nothing overflows below
-this."""
+"""The largest value that a tensor may hold. Trained weights are about 1, and with 1,024 channels nothing overflows
+below this."""
 
 
 def write_file(path: Path, manifest: Manifest, tensors: Mapping[str, np.ndarray]) -> None:

@@ -21,7 +21,7 @@ from singan_toolkit.training import events
 from singan_toolkit.training.events import Event, Observer
 
 if TYPE_CHECKING:
-    from singan_toolkit.tasks.train_many import Trained
+    from singan_toolkit.batch.train_many import Trained
 
 PLAIN_SECONDS = 10.0
 

@@ -173,12 +173,10 @@ def _run_checked(
     force: bool,
     options: dict[str, Any],
 ) -> None:
-    from singan_toolkit.bundle import Bundle
     from singan_toolkit.cli.output import write_results, write_to_stdout
     from singan_toolkit.cli.progress import training_progress
-    from singan_toolkit.tasks.runner import run as run_task
+    from singan_toolkit.jobs import RunJob
 
-    bundle = Bundle.load(bundle_path)
     with ExitStack() as stack:
         progress: list[Observer] = []
 
@@ -188,10 +186,10 @@ def _run_checked(
             progress[0](event)
 
         with aside():
-            finished = run_task(bundle, task.name, observer=observe, **options)
+            finished = RunJob.of(bundle_path, task.name, **options).run(observe)
     for note in finished.notes:
         console.note(note)
-    stem = f"{bundle.name}-{task.name}"
+    stem = f"{bundle_path.stem}-{task.name}"
     if output == "-":
         write_to_stdout(finished.results, as_sheet)
         return

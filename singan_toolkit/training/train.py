@@ -15,9 +15,11 @@ from singan_toolkit.errors import BundleError, InputError, PictureError, UsageEr
 from singan_toolkit.imaging.pictures import Picture
 from singan_toolkit.imaging.tensors import shrunk, to_bytes, to_tensor
 from singan_toolkit.pyramid.architecture import channels_at
+from singan_toolkit.pyramid.device import pick_device
 from singan_toolkit.pyramid.geometry import Geometry
-from singan_toolkit.training.events import Event, Observer, TrainingStarted, ignore
+from singan_toolkit.training.events import Observer, ignore
 from singan_toolkit.training.loop import Change, retrain_pyramid, train_pyramid
+from singan_toolkit.training.precision import settled
 from singan_toolkit.training.presets import DEFAULT_PRESET, PRESETS
 from singan_toolkit.training.settings import Settings
 
@@ -70,20 +72,13 @@ def train_bundle(
     except InputError as error:
         raise PictureError(f"cannot train on {picture.name}: {error}") from error
     started = time.monotonic()
-    precision = ""
-
-    def observe(event: Event) -> None:
-        nonlocal precision
-        if isinstance(event, TrainingStarted):
-            precision = event.precision
-        observer(event)
-
+    settings = settled(settings, pick_device(device))
     real = shrunk(picture, geometry.finest)
-    pyramid = train_pyramid(real, geometry, settings, seed, device, observe, undoes)
+    pyramid = train_pyramid(real, geometry, settings, seed, device, observer, undoes)
     record = training_record(
         picture=picture.name,
         preset=preset,
-        settings=settings.model_dump() | {"precision": precision},
+        settings=settings.model_dump(),
         seed=seed,
         task=task,
         seconds=round(time.monotonic() - started, 3),

@@ -12,14 +12,13 @@ from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any
 
+from singan_toolkit.batch.worker import Worker
 from singan_toolkit.bundle import Bundle
 from singan_toolkit.errors import Failed, Kind, UsageError
+from singan_toolkit.jobs import Done, TrainingJob
 from singan_toolkit.machine import cores, default_jobs
-from singan_toolkit.tasks.manager import installed_plugins
-from singan_toolkit.tasks.worker import Worker
 from singan_toolkit.training.events import Event
 from singan_toolkit.training.presets import DEFAULT_PRESET
-from singan_toolkit.training.settings import settings_of
 
 
 @dataclass(frozen=True)
@@ -78,46 +77,38 @@ def train_many(
         UnavailableError: The device is not here.
         OSError: Processes cannot be started.
     """
-    from singan_toolkit.pyramid.device import pick_device
-    from singan_toolkit.training.precision import pick_precision
-
     if jobs is not None and jobs < 1:
         raise UsageError(f"there are {jobs} jobs: give at least 1")
-    profile = installed_plugins().task(task).profile.settings if task else {}
-    place = pick_device(device)
     # Settled once and while the machine is quiet: beside other trainings each would measure something else.
-    precision = pick_precision(settings_of(preset, **{**profile, **settings}).precision, place)
-    settings["precision"] = str(precision).removeprefix("torch.")
-    options = dict(preset=preset, task=task, seed=seed, device=str(place), **settings)
-    paths = [Path(picture) for picture in pictures]
-    jobs = min(len(paths), jobs or default_jobs(place.type))
-    return _train_all(iter(paths), options, jobs, threads or max(1, cores() // max(1, jobs)), observer)
+    job = TrainingJob.of("", preset=preset, task=task, seed=seed, device=device, **settings).settled()
+    waiting = [job.model_copy(update={"picture": Path(picture)}) for picture in pictures]
+    jobs = min(len(waiting), jobs or default_jobs(job.device.partition(":")[0]))
+    return _carry_out_all(iter(waiting), jobs, threads or max(1, cores() // max(1, jobs)), observer)
 
 
-def _train_all(
-    waiting: Iterator[Path],
-    options: dict[str, Any],
-    jobs: int,
-    threads: int,
-    observer: Callable[[Path, Event], None],
+def _carry_out_all(
+    waiting: Iterator[TrainingJob], jobs: int, threads: int, observer: Callable[[Path, Event], None]
 ) -> Generator[Trained, None, None]:
     workers = [Worker(threads) for _ in range(jobs)]
     try:
         for worker in workers:
-            worker.give(next(waiting), options)
-        while busy := {worker.connection: worker for worker in workers if worker.picture}:
+            worker.give(next(waiting))
+        while busy := {worker.connection: worker for worker in workers if worker.job}:
             for connection in wait(list(busy)):
                 worker = busy[connection]  # type: ignore[index]
-                picture, message = worker.picture, worker.receive()
-                assert picture
-                if isinstance(message, (Bundle, Failed)):
-                    worker.give(next(waiting, None), options)
-                    if isinstance(message, Failed):
-                        yield Trained(picture, error=message.sentence, kind=message.kind)
-                    else:
-                        yield Trained(picture, message)
-                elif message:
-                    observer(picture, message)
+                job, message = worker.job, worker.receive()
+                assert job
+                match message:
+                    case Failed():
+                        worker.give(next(waiting, None))
+                        yield Trained(job.picture, error=message.sentence, kind=message.kind)
+                    case Done(result=Bundle() as bundle):
+                        worker.give(next(waiting, None))
+                        yield Trained(job.picture, bundle)
+                    case None | Done():
+                        pass
+                    case event:
+                        observer(job.picture, event)
     finally:
         for worker in workers:
             worker.stop()

@@ -16,20 +16,6 @@ _NAMED = 4
 _HEIC = (".heic", ".heif", ".heics", ".heifs", ".hif")
 
 
-def check_storable(picture: Path) -> None:
-    """Find out whether a bundle can keep the picture's name.
-
-    Raises:
-        UsageError: The name is not valid Unicode.
-    """
-    try:
-        str(picture).encode()
-    except UnicodeEncodeError as error:
-        raise UsageError(
-            f"cannot train on {picture}: its name is not valid Unicode, as a bundle needs it: rename it"
-        ) from error
-
-
 def names_one_file(named: Sequence[Path]) -> bool:
     """Whether this is one file, be it there or not, and no folder or pattern."""
     return len(named) == 1 and not named[0].is_dir() and not _is_pattern(named[0])

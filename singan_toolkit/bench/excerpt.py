@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import suppress
 
 import torch
 from torch import Tensor
@@ -17,9 +16,10 @@ from singan_toolkit.pyramid.networks import Generator, initialize
 from singan_toolkit.pyramid.patch_scale import PatchScale, patch_scales
 from singan_toolkit.pyramid.resample import resize
 from singan_toolkit.pyramid.walk import Pyramid, Scale
+from singan_toolkit.training.below import unchanged
 from singan_toolkit.training.crops import FRESH
 from singan_toolkit.training.events import Event
-from singan_toolkit.training.loop import retrain_pyramid
+from singan_toolkit.training.loop import PyramidTraining
 from singan_toolkit.training.settings import Settings
 
 NOISE_AMPLITUDE = 0.1
@@ -78,14 +78,5 @@ def train_until(
         seed: Of everything random.
         enough: Told every event; training ends when it returns true.
     """
-
-    def observe(event: Event) -> None:
-        if enough(event):
-            raise _Enough
-
-    with suppress(_Enough):
-        retrain_pyramid(pyramid, real, settings, scale, lambda picture: picture, seed=seed, observer=observe)
-
-
-class _Enough(Exception):
-    pass
+    training = PyramidTraining.anew(pyramid, real, settings, scale, unchanged, seed=seed)
+    any(map(enough, training.events()))

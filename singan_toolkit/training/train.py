@@ -17,8 +17,9 @@ from singan_toolkit.imaging.tensors import shrunk, to_bytes, to_tensor
 from singan_toolkit.pyramid.architecture import channels_at
 from singan_toolkit.pyramid.device import pick_device
 from singan_toolkit.pyramid.geometry import Geometry
+from singan_toolkit.training.below import Change
 from singan_toolkit.training.events import Observer, ignore
-from singan_toolkit.training.loop import Change, retrain_pyramid, train_pyramid
+from singan_toolkit.training.loop import retrain_pyramid, train_pyramid
 from singan_toolkit.training.precision import settled
 from singan_toolkit.training.presets import DEFAULT_PRESET, PRESETS
 from singan_toolkit.training.settings import Settings

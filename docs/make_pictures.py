@@ -14,10 +14,9 @@ import sys
 from pathlib import Path
 
 import numpy as np
-import skimage
 from PIL import Image, ImageDraw
 
-from singan_toolkit.cli.demo import planet
+from singan_toolkit.cli.demo import deep_field, planet
 from singan_toolkit.imaging.paste import paste
 from singan_toolkit.imaging.pictures import Picture, read_picture, write_picture
 from singan_toolkit.imaging.sheet import contact_sheet
@@ -46,10 +45,7 @@ SHEETS: dict[str, list[tuple[str, str]]] = {
 def prepare() -> None:
     """What the commands take: the photo, a cut-out, an edit, a painting, a mask."""
     WORK.mkdir(exist_ok=True)
-    photo = Picture(
-        read_picture(Path(skimage.__file__).parent / "data" / "hubble_deep_field.jpg").pixels[390:683, 560:1000],
-        "galaxies.png",
-    )
+    photo = Picture(deep_field().pixels[390:683, 560:1000], "galaxies.png")
     write_picture(photo, WORK / "galaxies.png")
     write_picture(planet(), WORK / "planet.png")
     write_picture(paste(photo, planet(), at="60%,30%").picture, WORK / "pasted.png")

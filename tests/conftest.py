@@ -1,4 +1,7 @@
-"""Fixtures shared by all tests: a small picture and a pyramid trained on it in a few seconds."""
+"""Fixtures shared by all tests: a small picture and a pyramid trained on it in a few seconds.
+
+Modules beside this one that are no tests hold what several files of tests share; those with fixtures are named here.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +18,8 @@ from PIL import Image
 import singan_toolkit as st
 from singan_toolkit.tasks.hooks import GROUP
 from singan_toolkit.tasks.manager import installed_plugins, load_plugins
+
+pytest_plugins = ["bundle_files", "command_line", "sample_task", "training_runs"]
 
 torch.set_num_threads(1)
 

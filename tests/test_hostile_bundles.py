@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import resource
-import struct
 import time
 import tracemalloc
 from collections.abc import Iterator
-from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,45 +18,17 @@ from hypothesis import strategies as some
 from PIL import Image
 
 import singan_toolkit as st
+from bundle_files import NO_DIGEST, Forgery, Place, refusal
 from singan_toolkit.bundle.manifest import Architecture, Manifest, ScaleRecord
 from singan_toolkit.pyramid.geometry import Geometry
 
-NO_DIGEST = "0" * 64
-KEY = "singan_toolkit"
 
-
-def parts(content: bytes) -> tuple[dict[str, Any], dict[str, Any], bytes]:
-    """A file's tensor entries, manifest and data."""
-    end = 8 + int.from_bytes(content[:8], "little")
-    entries = json.loads(content[8:end])
-    return entries, json.loads(entries.pop("__metadata__")[KEY]), content[end:]
-
-
-def signed(entries: dict[str, Any], manifest: str, data: bytes) -> bytes:
-    """A file with a right digest, of a manifest that has zeros for it."""
-    header = json.dumps({"__metadata__": {KEY: manifest}, **entries}).encode()
-    blank = struct.pack("<Q", len(header)) + header + data
-    return blank.replace(NO_DIGEST.encode(), hashlib.sha256(blank).hexdigest().encode(), 1)
-
-
-def forged(path: Path, like: Path, place: tuple[str | int, ...], value: Any) -> Path:
+def forged(path: Path, like: Path, place: Place, value: Any) -> Path:
     """A copy of a file with another value in its manifest."""
-    entries, manifest, data = parts(like.read_bytes())
-    target: Any = manifest
-    for part in place[:-1]:
-        target = target[part]
-    target[place[-1]] = value
-    path.write_bytes(signed(entries, json.dumps(manifest | {"digest": NO_DIGEST}), data))
+    forgery = Forgery(like.read_bytes())
+    forgery.change(place, value)
+    path.write_bytes(forgery.signed())
     return path
-
-
-def refusal(path: Path) -> str:
-    with pytest.raises(st.BundleError) as error:
-        st.load(path)
-    message = str(error.value)
-    assert message.isprintable()
-    assert str(path) in message
-    return message
 
 
 # Sizes
@@ -153,26 +122,20 @@ def test_the_largest_values_that_are_read_do_not_overflow(tiny_bundle: st.Bundle
     ],
     ids=lambda part: str(part)[:40],
 )
-def test_absurd_numbers_are_refused(
-    tiny_bundle_path: Path, tmp_path: Path, place: tuple[str | int, ...], value: Any
-) -> None:
+def test_absurd_numbers_are_refused(tiny_bundle_path: Path, tmp_path: Path, place: Place, value: Any) -> None:
     assert str(place[-1]) in refusal(forged(tmp_path / "a.sgb", tiny_bundle_path, place, value))
 
 
 @pytest.mark.parametrize("number", ["1e999", "-1e999", "NaN", "Infinity", "9" * 5000])
-def test_numbers_that_are_none_are_refused_anywhere(tiny_bundle_path: Path, tmp_path: Path, number: str) -> None:
-    entries, manifest, data = parts(tiny_bundle_path.read_bytes())
-    manifest["training"]["settings"]["more"] = "HERE"
-    text = json.dumps(manifest | {"digest": NO_DIGEST}).replace('"HERE"', number)
-    (tmp_path / "a.sgb").write_bytes(signed(entries, text, data))
+def test_numbers_that_are_none_are_refused_anywhere(forgery: Forgery, tmp_path: Path, number: str) -> None:
+    forgery.change(("training", "settings", "more"), "HERE")
+    (tmp_path / "a.sgb").write_bytes(forgery.signed(lambda text: text.replace('"HERE"', number)))
     refusal(tmp_path / "a.sgb")
 
 
 @pytest.mark.parametrize("field", ['"factor": 1.5, ', '"digest": "' + NO_DIGEST + '", '])
-def test_a_field_that_stands_twice_is_refused(tiny_bundle_path: Path, tmp_path: Path, field: str) -> None:
-    entries, manifest, data = parts(tiny_bundle_path.read_bytes())
-    text = json.dumps(manifest | {"digest": NO_DIGEST})
-    (tmp_path / "a.sgb").write_bytes(signed(entries, "{" + field + text[1:], data))
+def test_a_field_that_stands_twice_is_refused(forgery: Forgery, tmp_path: Path, field: str) -> None:
+    (tmp_path / "a.sgb").write_bytes(forgery.signed(lambda text: "{" + field + text[1:]))
     assert f"field '{field[1 : field.index(':') - 1]}' stands twice" in refusal(tmp_path / "a.sgb")
 
 
@@ -263,7 +226,7 @@ SCALES = some.lists(
 )
 
 
-def places(value: Any, at: tuple[str | int, ...] = ()) -> Iterator[tuple[str | int, ...]]:
+def places(value: Any, at: Place = ()) -> Iterator[Place]:
     """Where something stands in a manifest, to the last leaf."""
     inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     for key, below in inner:
@@ -274,7 +237,8 @@ def places(value: Any, at: tuple[str | int, ...] = ()) -> Iterator[tuple[str | i
 @some.composite
 def hostile(draw: some.DrawFn, content: bytes) -> bytes:
     """A bundle's file with changes, mostly signed anew, so that what lies behind the digest is reached."""
-    entries, manifest, data = deepcopy(parts(content))
+    forgery = Forgery(content)
+    manifest = forgery.manifest
     manifest["digest"] = NO_DIGEST
     kind = draw(some.sampled_from(["bytes", "manifest", "entry", "scales", "tensor", "text"]))
     if kind == "bytes":
@@ -304,12 +268,13 @@ def hostile(draw: some.DrawFn, content: bytes) -> bytes:
                 )
                 for n in reversed(range(draw(some.integers(1, 12))))
             ]
-        entries, data = laid_out(manifest, draw(some.floats(-1100, 1100)))
+        forgery.entries, forgery.data = laid_out(manifest, draw(some.floats(-1100, 1100)))
     if kind == "tensor":
-        at = draw(some.integers(0, len(data) // 4 - 1)) * 4
-        data = data[:at] + np.float32(draw(some.floats(width=32))).tobytes() + data[at + 4 :]
+        at = draw(some.integers(0, len(forgery.data) // 4 - 1)) * 4
+        value = np.float32(draw(some.floats(width=32))).tobytes()
+        forgery.data = forgery.data[:at] + value + forgery.data[at + 4 :]
     if kind == "entry":
-        entry = entries[draw(some.sampled_from(sorted(entries)))]
+        entry = forgery.entries[draw(some.sampled_from(sorted(forgery.entries)))]
         entry[draw(some.sampled_from(["dtype", "shape", "data_offsets", "other"]))] = draw(VALUES)
     for _ in range(draw(some.integers(1, 2)) if kind == "manifest" else 0):
         place = draw(some.sampled_from(sorted(places(manifest), key=str)))
@@ -325,7 +290,7 @@ def hostile(draw: some.DrawFn, content: bytes) -> bytes:
         at = draw(some.integers(0, len(text)))
         more = draw(some.sampled_from(["9" * 5000, "[" * 3000, '{"a":' * 500, "NaN", "1e999", '"', ",", "\\ud800", ""]))
         text = text[:at] + more + text[at + draw(some.integers(0, 3)) :]
-    return signed(entries, text, data)
+    return forgery.signed(lambda _: text)
 
 
 def laid_out(manifest: dict[str, Any], value: float) -> tuple[dict[str, Any], bytes]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -21,6 +20,7 @@ from scipy.spatial import KDTree
 from torch import Tensor
 
 import singan_toolkit
+from command_line import SCRIPT
 from singan_toolkit import Bundle, BundleError, Output, Picture, Plan, run
 from singan_toolkit.imaging.palette import Palette
 from singan_toolkit.imaging.pictures import read_picture, write_picture
@@ -29,7 +29,6 @@ from singan_toolkit.tasks.options import complete_options
 from singan_toolkit.training.events import Event, ScaleFinished, TrainingStarted
 from singan_toolkit.training.train import retrain_scale
 
-SCRIPT = Path(sys.executable).with_name("singan-tk")
 GREY_SKY_AND_SOIL = [(120, 160, 210), (110, 90, 50), (235, 60, 50)]
 
 

@@ -1,13 +1,15 @@
-"""Turning and mirroring a cut-out while it is pasted."""
+"""Pasting a cut-out: where, how large, with what edge, turned and mirrored."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
 
+from picture_files import noise
 from singan_toolkit.errors import PictureError
 from singan_toolkit.imaging.paste import Pasted, paste
 from singan_toolkit.imaging.pictures import Picture
@@ -41,6 +43,155 @@ def slab(height: int, width: int) -> Picture:
 def same(one: Pasted, other: Pasted) -> None:
     np.testing.assert_array_equal(one.picture.pixels, other.picture.pixels)
     np.testing.assert_array_equal(one.mask, other.mask)
+
+
+def cutout(height: int = 2, width: int = 4, color: tuple[int, int, int] = (200, 100, 50)) -> Picture:
+    """An opaque rectangle in a transparent frame one pixel wide."""
+    pixels = np.zeros((height + 2, width + 2, 4), np.uint8)
+    pixels[1:-1, 1:-1] = (*color, 255)
+    return Picture(pixels, "cutout.png")
+
+
+def background(height: int = 20, width: int = 30) -> Picture:
+    return Picture(noise(height, width, 3, seed=5) // 2, "background.png")
+
+
+class TestPaste:
+    @pytest.mark.parametrize(
+        ("at", "top", "left"),
+        [
+            ("center", 9, 13),
+            ("top", 0, 13),
+            ("bottom", 18, 13),
+            ("left", 9, 0),
+            ("right", 9, 26),
+            ("top-left", 0, 0),
+            ("top-right", 0, 26),
+            ("bottom-left", 18, 0),
+            ("bottom-right", 18, 26),
+            ("7,3", 3, 7),
+            ("0,0", 0, 0),
+            ("0%,0%", 0, 0),
+            ("100%,100%", 18, 26),
+            ("50%,100%", 18, 13),
+            ("10%,50%", 9, 3),
+            ("12.5%,0%", 0, 3),
+            ("-2,-1", -1, -2),
+            ("29,19", 19, 29),
+        ],
+    )
+    def test_place(self, at: str, top: int, left: int) -> None:
+        pasted = paste(background(), cutout(), at=at)
+        where = np.zeros((20, 30), bool)
+        where[max(top, 0) : top + 2, max(left, 0) : left + 4] = True
+        np.testing.assert_array_equal(pasted.mask, where)
+        assert (pasted.picture.pixels[where] == (200, 100, 50)).all()
+        np.testing.assert_array_equal(pasted.picture.pixels[~where], background().pixels[~where])
+        assert pasted.note == ""
+
+    def test_partly_outside_shows_the_right_part(self) -> None:
+        pixels = np.zeros((3, 4, 4), np.uint8)
+        pixels[:2, :3] = noise(2, 3, 4, seed=1)
+        pixels[:2, :3, 3] = 255
+        pasted = paste(background(), Picture(pixels), at="-1,-1")
+        np.testing.assert_array_equal(pasted.picture.pixels[0, :2], pixels[1, 1:3, :3])
+
+    @pytest.mark.parametrize("at", ["30,0", "0,20", "-4,0", "0,-2", "500,500"])
+    def test_fully_outside(self, at: str) -> None:
+        with pytest.raises(PictureError, match=r"cutout\.png.*outside.*background\.png.*30x20"):
+            paste(background(), cutout(), at=at)
+
+    def test_only_a_transparent_corner_inside(self) -> None:
+        pixels = np.zeros((6, 6, 4), np.uint8)
+        pixels[0, 5] = pixels[5, 0] = 255
+        with pytest.raises(PictureError, match="outside"):
+            paste(background(), Picture(pixels, "cutout.png"), at="-5,-5")
+
+    @pytest.mark.parametrize(
+        ("size", "height", "width"),
+        [("", 2, 4), ("8x6", 6, 8), ("8", 4, 8), ("8px", 4, 8), ("50%", 5, 10), ("100%", 10, 20), ("2x1", 1, 2)],
+    )
+    def test_size(self, size: str, height: int, width: int) -> None:
+        pasted = paste(background(), cutout(), at="top-left", size=size)
+        expected = np.zeros((20, 30), bool)
+        expected[:height, :width] = True
+        np.testing.assert_array_equal(pasted.mask, expected)
+        assert (pasted.picture.pixels[expected] == (200, 100, 50)).all()
+
+    def test_larger_than_the_background(self) -> None:
+        pasted = paste(background(20, 30), cutout(30, 60), at="top-left")
+        rows, columns = np.where(pasted.mask)
+        assert 5 <= columns.max() + 1 <= 8
+        assert 2 <= rows.max() + 1 <= 4
+        assert "cutout.png" in pasted.note
+        assert "%" in pasted.note
+
+    @pytest.mark.parametrize("at", ["nowhere", "", "1;2", "a,b", "10%", "middle-left"])
+    def test_bad_place(self, at: str) -> None:
+        with pytest.raises(ValueError, match="center"):
+            paste(background(), cutout(), at=at)
+
+    @pytest.mark.parametrize("size", ["huge", "-5", "5x", "x5", "0x4", "4x0", "1000", "1000%"])
+    def test_bad_size(self, size: str) -> None:
+        with pytest.raises(ValueError, match="size"):
+            paste(background(), cutout(), size=size)
+
+    def test_alpha(self) -> None:
+        alphas = np.array([[0, 1, 64, 127, 128, 254, 255]])
+        colors = noise(1, 7, 3, seed=2)
+        below = background(1, 7)
+        pasted = paste(below, Picture(np.concatenate([colors, alphas[..., None].astype(np.uint8)], axis=2)), at="0,0")
+        # The first two pixels are not seen and cropped away, so the third lies on the background's first.
+        share = alphas[0, 2:, None] / 255
+        expected = colors[0, 2:] * share + below.pixels[0, :5] * (1 - share)
+        assert np.abs(pasted.picture.pixels[0, :5] - expected).max() < 0.501
+        np.testing.assert_array_equal(pasted.picture.pixels[0, 5:], below.pixels[0, 5:])
+        assert pasted.mask.tolist() == [[False, False, True, True, True, False, False]]
+
+    def test_a_faint_object_leaves_a_mask(self) -> None:
+        faint = cutout().pixels.copy()
+        faint[..., 3] //= 3
+        pasted = paste(background(), Picture(faint), at="3,4")
+        assert pasted.mask[4:6, 3:7].all()
+
+    @pytest.mark.parametrize(
+        ("dtype", "channels", "expected"),
+        [(np.uint16, 3, [65535] * 3), (np.uint8, 1, [255]), (np.uint16, 2, [65535] * 2), (np.uint8, 4, [255] * 4)],
+    )
+    def test_keeps_the_background_s_kind(self, dtype: Any, channels: int, expected: list[int]) -> None:
+        pixels = np.full((5, 6, channels), 7, dtype)
+        pasted = paste(Picture(pixels), cutout(color=(255, 255, 255)), at="1,1").picture.pixels
+        assert pasted.dtype == dtype
+        assert pasted[1, 1].tolist() == expected
+        np.testing.assert_array_equal(pasted[0], pixels[0])
+
+    def test_resizing_draws_no_halo_of_hidden_colours(self) -> None:
+        rows, columns = np.mgrid[:12, :12]
+        pixels = np.empty((12, 12, 4), np.uint8)
+        pixels[...] = (0, 255, 0, 0)
+        pixels[np.hypot(rows - 5.5, columns - 5.5) < 5] = (255, 0, 0, 255)
+        black = Picture(np.zeros((20, 20, 3), np.uint8))
+        for size in ("7", "17"):
+            pasted = paste(black, Picture(pixels), size=size).picture.pixels
+            assert pasted[..., 0].max() == 255
+            assert pasted[..., 1].max() == 0
+
+    def test_a_mask_stands_for_alpha(self) -> None:
+        opaque = Picture(noise(4, 6, 3, seed=3), "opaque.png")
+        mask = np.zeros((4, 6), bool)
+        mask[1:3, 2:5] = True
+        pasted = paste(background(), opaque, mask, at="0,0")
+        np.testing.assert_array_equal(pasted.picture.pixels[:2, :3], opaque.pixels[1:3, 2:5])
+        assert pasted.mask.sum() == 6
+
+    @pytest.mark.parametrize("channels", [1, 3, 4])
+    def test_no_transparency(self, channels: int) -> None:
+        with pytest.raises(PictureError, match=r"opaque\.png has no transparency"):
+            paste(background(), Picture(np.full((4, 6, channels), 255, np.uint8), "opaque.png"))
+
+    def test_fully_transparent(self) -> None:
+        with pytest.raises(PictureError, match=r"clear\.png is fully transparent"):
+            paste(background(), Picture(np.zeros((4, 6, 4), np.uint8), "clear.png"))
 
 
 class TestFlip:

@@ -20,7 +20,14 @@ from singan_toolkit.imaging.tensors import to_tensor
 from singan_toolkit.pyramid import patch_scale
 from singan_toolkit.pyramid.geometry import Geometry
 from singan_toolkit.pyramid.noise import Silence
-from singan_toolkit.pyramid.patch_scale import PatchScale, displaced, nearest_patches, patch_scales
+from singan_toolkit.pyramid.patch_scale import (
+    PatchScale,
+    cell_means,
+    displaced,
+    in_lines,
+    nearest_patches,
+    patch_scales,
+)
 from singan_toolkit.pyramid.resample import resize
 from singan_toolkit.pyramid.walk import Scale, reconstruct, walk
 from singan_toolkit.training.settings import settings_of
@@ -104,23 +111,39 @@ class TestPatchScale:
         assert torch.equal(self.scales()[1].apply(given_, torch.zeros_like(given_)), given_)
 
 
+class TestSmoothNoise:
+    def test_means_of_cells_keep_their_deviation(self) -> None:
+        torch.testing.assert_close(
+            cell_means(normal(3000, 2, 15, 20), (3, 4)).std(), torch.tensor(1.0), atol=0.02, rtol=0
+        )
+
+    @pytest.mark.parametrize("dim", [1, 2])
+    @pytest.mark.parametrize("together", [0.0, 0.8, 1.0])
+    def test_lines_have_a_share_in_common(self, dim: int, together: float) -> None:
+        mixed = in_lines(normal(20000, 3, 4), dim, together)
+        torch.testing.assert_close(mixed.std(0), torch.ones(3, 4), atol=0.02, rtol=0)
+        torch.testing.assert_close(mixed.mean(dim).std(), torch.tensor(together), atol=0.02, rtol=0)
+
+
 class TestDisplacement:
-    def test_no_noise_moves_nothing(self) -> None:
-        one = picture(20, 30)
-        torch.testing.assert_close(displaced(one, torch.zeros_like(one), (4, 4)), one, atol=1e-5, rtol=0)
+    def test_shows_what_lies_as_far_away_as_the_shift_says(self) -> None:
+        along = torch.linspace(0, 1, 41).expand(1, 3, 21, 41)
+        moved = displaced(along, torch.stack([torch.zeros(3, 4), torch.full((3, 4), 0.1)])[None])
+        torch.testing.assert_close(moved[..., 20], along[..., 20] + 0.1)
+        torch.testing.assert_close(displaced(along, torch.zeros(1, 2, 3, 4)), along)
 
     @given(hs.integers(0, 1000), hs.floats(0.1, 20))
     @settings(max_examples=30, deadline=None)
     def test_every_pixel_is_a_mean_of_pixels(self, seed: int, strength: float) -> None:
         one = picture(16, 22)
-        moved = displaced(one, strength * normal(2, 3, 16, 22, seed=seed), (4, 4))
+        moved = displaced(one, strength * normal(2, 2, 4, 4, seed=seed))
         assert moved.shape == (2, 3, 16, 22)
         assert moved.amin() >= one.amin() - 1e-5
         assert moved.amax() <= one.amax() + 1e-5
 
     def test_places_at_a_side_move_along_it_only(self) -> None:
         rows = torch.linspace(-1, 1, 20)[:, None].expand(1, 3, 20, 30)
-        moved = displaced(rows, normal(1, 3, 20, 30), (4, 4))
+        moved = displaced(rows, normal(1, 2, 4, 4))
         torch.testing.assert_close(moved[..., [0, -1], :], rows[..., [0, -1], :], atol=1e-5, rtol=0)
         assert (moved - rows).abs().max() > 0.1
 
@@ -147,6 +170,16 @@ class TestGeometry:
         assert geometry.sizes[: geometry.patch_scales] == ((14, 19), (18, 24), (23, 30), (29, 38), (36, 48), (46, 60))
         assert geometry.sizes[geometry.patch_scales :] == ((73, 97), (117, 156), (188, 250))
         assert geometry.factor == pytest.approx((250 / 60) ** (1 / 3))
+
+    @pytest.mark.parametrize(
+        ("size", "top"),
+        [((60, 500), (29, 234)), ((500, 60), (234, 29)), ((40, 500), (25, 313))],
+        ids=["long", "high", "so long that the networks need the rest"],
+    )
+    def test_a_long_picture_has_room_for_patches_across(self, size: tuple[int, int], top: tuple[int, int]) -> None:
+        geometry = Geometry.of_picture(*size, 14, 500, 1.6, 60)
+        assert min(geometry.sizes[0]) == 14
+        assert geometry.sizes[geometry.patch_scales - 1] == top
 
 
 class TestPyramid:
@@ -211,7 +244,9 @@ class TestVariety:
             *("0004 variety 0", "0004 variety 0.5"),
         ]
         (alone,) = st.run(patch_bundle, "generate", seed=4).arrays
-        np.testing.assert_array_equal(output.arrays[3], alone)
+        apart = np.abs(output.arrays[3].astype(int) - alone)  # batches of another size are summed in another order
+        assert apart.max() <= 1
+        assert (apart > 0).mean() < 0.001
 
     def test_another_size_cannot_lead_to_a_picture_of_one_size(self, tiny_bundle: st.Bundle) -> None:
         with pytest.raises(st.TaskError, match="own size only"):

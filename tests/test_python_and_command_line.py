@@ -6,27 +6,20 @@ import json
 import os
 import re
 import subprocess
-import sys
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from click.testing import CliRunner, Result
 from PIL import Image, ImageSequence
-from scipy.ndimage import gaussian_filter
 
+from command_line import SCRIPT
 from singan_toolkit import Bundle, Output, TaskError, run
 from singan_toolkit.cli import cli
 from singan_toolkit.imaging.pictures import Picture, read_picture, write_picture
-from singan_toolkit.imaging.tensors import to_tensor
-from singan_toolkit.tasks.choose import texture_distance
 from singan_toolkit.tasks.manager import installed_plugins
-
-SCRIPT = Path(sys.executable).with_name("singan-tk")
 
 
 @pytest.fixture
@@ -340,57 +333,6 @@ class TestAuto:
         assert {path.name for path in Path.cwd().glob("art.*-*.sgb")} == {f"art.quantized-{n}.sgb" for n in range(1, 5)}
         again = run(art, "paint2image", paint="painting.png", quantize=True, scale=int(chosen[1]))
         np.testing.assert_array_equal(output.arrays, again.arrays)
-
-
-def distance(picture: np.ndarray, real: np.ndarray) -> float:
-    """Texture distance of pictures in 0..1."""
-    return texture_distance(*(to_tensor(one.astype(np.float32).clip(0, 1)) for one in (picture, real)))
-
-
-def textured(seed: int, height: int = 60, width: int = 76) -> np.ndarray:
-    """(height, width, 3) in 0..1: coloured noise, fine above and coarse below."""
-    random = np.random.default_rng(seed)
-    fine, coarse = (gaussian_filter(random.normal(size=(height, width, 3)), (sigma, sigma, 0)) for sigma in (0.6, 2))
-    above = np.arange(height)[:, None, None] < height // 2
-    pixels: np.ndarray = 0.5 + 0.15 * np.where(above, fine / fine.std(), coarse / coarse.std())
-    return pixels
-
-
-class TestTextureDistance:
-    @pytest.fixture(params=["photo", "noise"])
-    def real(self, request: pytest.FixtureRequest, photo: Path) -> np.ndarray:
-        return read_picture(photo).rgb if request.param == "photo" else textured(0)
-
-    def test_of_a_picture_to_itself_is_about_nothing(self, real: np.ndarray) -> None:
-        assert 0 < distance(real, real) < 1e-3
-
-    def test_grows_with_blur(self, real: np.ndarray) -> None:
-        """And so with a picture's flatness, up to one colour."""
-        blurred = [gaussian_filter(real, (sigma, sigma, 0)) for sigma in (0, 0.4, 0.7, 1, 1.5, 2.5, 4, 8)]
-        distances = [distance(one, real) for one in [*blurred, np.full_like(real, real.mean())]]
-        assert (np.diff(distances) > 0).all(), distances
-        assert distances[-1] > 0.5
-
-    def test_grows_with_noise(self, real: np.ndarray) -> None:
-        noise = np.random.default_rng(1).normal(size=real.shape)
-        distances = [distance(real + amount * noise, real) for amount in (0, 0.02, 0.05, 0.1, 0.2)]
-        assert (np.diff(distances) > 0).all(), distances
-
-    def test_of_another_sample_of_the_same_texture_is_small(self) -> None:
-        real = textured(0)
-        same, other = distance(textured(1, 90, 50), real), distance(gaussian_filter(textured(1), (1, 1, 0)), real)
-        assert same < 0.5 * other
-
-    @pytest.mark.parametrize("change", [np.flipud, lambda pixels: np.roll(pixels, (9, 13), (0, 1))])
-    def test_heeds_no_place(self, change: Callable[[np.ndarray], np.ndarray]) -> None:
-        real = textured(0)
-        moved = distance(np.ascontiguousarray(change(real)), real)
-        assert moved < 0.5 * distance(gaussian_filter(real, (1, 1, 0)), real)
-
-    def test_does_not_touch_the_global_random_state(self) -> None:
-        state = torch.get_rng_state()
-        distance(textured(0), textured(1))
-        assert torch.equal(torch.get_rng_state(), state)
 
 
 def test_arrays_are_those_of_the_results(tiny_bundle: Bundle) -> None:

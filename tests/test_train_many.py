@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import multiprocessing
 import os
 import re
@@ -13,7 +12,6 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +20,7 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
+from command_line import SCRIPT, Call, Done, environment, objects
 from singan_toolkit import Bundle, UsageError, machine, train
 from singan_toolkit.batch.inputs import bundle_paths, find_pictures, names_one_file
 from singan_toolkit.batch.train_many import Trained, train_many
@@ -29,40 +28,6 @@ from singan_toolkit.cli import cli
 from singan_toolkit.cli.console import Console
 from singan_toolkit.cli.progress import PicturesProgress
 from singan_toolkit.training.events import Event, Progress
-
-SCRIPT = Path(sys.executable).with_name("singan-tk")
-
-
-@dataclass(frozen=True)
-class Done:
-    """How a command ended: exit status, stdout, stderr."""
-
-    status: int
-    out: str
-    err: str
-
-
-Call = Callable[..., Done]
-
-
-def environment(**more: str) -> dict[str, str]:
-    rich = {"FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE", "NO_COLOR"}
-    kept = {name: value for name, value in os.environ.items() if name not in rich}
-    return {**kept, "OMP_NUM_THREADS": "1", "COLUMNS": "100", **more}
-
-
-@pytest.fixture
-def process(tmp_path: Path) -> Call:
-    """Start ``singan-tk``."""
-
-    def call(*arguments: str | Path, **variables: str) -> Done:
-        command = [str(SCRIPT), *map(str, arguments)]
-        done = subprocess.run(
-            command, cwd=tmp_path, env=environment(**variables), capture_output=True, text=True, timeout=300
-        )
-        return Done(done.returncode, done.stdout, done.stderr)
-
-    return call
 
 
 @pytest.fixture(scope="session")
@@ -93,10 +58,6 @@ def pictures(photo: Path, tmp_path: Path) -> Path:
 
 def files(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
-
-
-def objects(text: str) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in text.splitlines()]
 
 
 def assert_same_tensors(one: Bundle, other: Bundle) -> None:

@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from singan_toolkit import Bundle
 
 
+CELLS, REACH = 4, 0.22
+"""Cells of the grid on which the picture's places move, along a side, and how far, as a share of the side."""
+
+
 class Animate(Task):
     """Make a short clip of the training picture, by a random walk in noise space around it.
 
@@ -62,7 +66,7 @@ class Animate(Task):
         from singan_toolkit.imaging.tensors import to_tensor
         from singan_toolkit.pyramid.geometry import Step
         from singan_toolkit.pyramid.noise import RandomWalk, Reconstruction, SwitchAt
-        from singan_toolkit.pyramid.patch_scale import CELLS, displaced
+        from singan_toolkit.pyramid.patch_scale import cell_means, displaced
         from singan_toolkit.pyramid.resample import resize
 
         start, scales = options["start_scale"], len(bundle.geometry.sizes)
@@ -86,9 +90,8 @@ class Animate(Task):
         height, width = geometry.sizes[0]
         places = wandering(seed + 1)(0, Step(0, height, width), plan.samples)
         still = resize(to_tensor(bundle.picture), geometry.sizes[geometry.patch_scales - 1])
-        return replace(
-            plan, route=geometry.route(geometry.patch_scales), start=displaced(still, places, (CELLS, CELLS))
-        )
+        shift = REACH * cell_means(places[:, :2], (CELLS, CELLS))
+        return replace(plan, route=geometry.route(geometry.patch_scales), start=displaced(still, shift))
 
     def finish(self, walked: Tensor, plan: Plan) -> Output:
         """All frames as one clip."""

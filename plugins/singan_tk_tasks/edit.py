@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from singan_tk_tasks.injected import Edge, finish_injection, plan_injection
-from singan_toolkit import Injection, Output, Plan, Task, TaskError, hookimpl
+from singan_tk_tasks.injected import Change, Edge, Injected
+from singan_toolkit import Injection, Task, TaskError, hookimpl
 
 if TYPE_CHECKING:
     import numpy as np
-    from torch import Tensor
 
     from singan_toolkit import Bundle, Picture
 
@@ -21,7 +20,7 @@ EDGE = Edge(grow=0.02, fade=0.03)
 """Wide: a change has to grow together with what is around it."""
 
 
-class Edit(Task):
+class Edit(Injected):
     """Make a rough edit of the training picture look as if it had always been there.
 
     Give the edited picture, at any resolution: regions moved, copied, stretched or painted over. Where it was edited is
@@ -32,6 +31,7 @@ class Edit(Task):
     name = "edit"
     keeps = ("picture", "edit")
     injection = Injection(default=3)
+    edge = EDGE
     options = (
         click.Option(["--edit"], type=_file, required=True, help="The edited picture."),
         click.Option(["--mask"], type=_file, help="White where it was edited.  [default: found]"),
@@ -43,8 +43,8 @@ class Edit(Task):
         EDGE.option,
     )
 
-    def plan(self, bundle: Bundle, *, scale: int, seed: int, **options: Any) -> Plan:
-        """Find the edited region, shrink the edited picture to below the injection scale, and walk the scales above."""
+    def change(self, bundle: Bundle, options: dict[str, Any]) -> Change:
+        """The edited picture and, told or found, where it was edited."""
         from singan_toolkit.imaging.masks import mask_of
         from singan_toolkit.imaging.pictures import Picture, read_picture
 
@@ -65,21 +65,7 @@ class Edit(Task):
         else:
             original = Picture(bundle.picture, "the training picture") if outside is edited else outside
             mask = _difference(edited, original)
-        return plan_injection(
-            bundle,
-            edited,
-            mask,
-            outside=outside,
-            scale=scale,
-            seed=seed,
-            edge=EDGE,
-            feather=options["feather"],
-            opaque=mask | (outside.pixels[..., -1] > 0),
-        )
-
-    def finish(self, walked: Tensor, plan: Plan) -> Output:
-        """Lay the redrawn region into the original at its full resolution."""
-        return finish_injection(walked, plan)
+        return Change(edited, mask, outside, opaque=mask | (outside.pixels[..., -1] > 0))
 
 
 def _size(picture: Picture) -> str:

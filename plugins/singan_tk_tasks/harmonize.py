@@ -10,14 +10,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from singan_tk_tasks.disturbed import disturbed
-from singan_tk_tasks.injected import Edge, finish_injection, plan_injection
-from singan_toolkit import Injection, Output, Plan, Profile, Retraining, Task, TaskError, UsageError, hookimpl
+from singan_tk_tasks.injected import Change, Edge, Injected
+from singan_toolkit import Injection, Plan, Profile, Retraining, Task, TaskError, UsageError, hookimpl
 
 if TYPE_CHECKING:
-    import numpy as np
-    from torch import Tensor
-
-    from singan_toolkit import Bundle, Picture
+    from singan_toolkit import Bundle
 
 T = TypeVar("T")
 
@@ -27,7 +24,7 @@ EDGE = Edge(grow=0.008, fade=0.012)
 """Narrow: what the networks lay around an object has less of the picture's stroke than the picture has there."""
 
 
-class Harmonize(Task):
+class Harmonize(Injected):
     """Blend pasted objects into the picture the bundle was trained on.
 
     Give cut-outs to paste, or a picture with the objects already on it and a mask of them. The result has that
@@ -40,6 +37,7 @@ class Harmonize(Task):
     name = "harmonize"
     keeps = ("composite", "background")
     injection = Injection(default=1.0, pixels=250)
+    edge = EDGE
     profile = Profile(undoes=disturbed)
     options = (
         click.Option(["--paste"], type=_file, multiple=True, help="Cut-out: a picture with alpha, or with --mask."),
@@ -77,42 +75,24 @@ class Harmonize(Task):
         EDGE.option,
     )
 
-    def plan(self, bundle: Bundle, *, scale: int, seed: int, **options: Any) -> Plan:
-        """Paste, shrink to below the injection scale, and walk the scales above."""
+    def change(self, bundle: Bundle, options: dict[str, Any]) -> Change:
+        """The picture with the objects on it, pasted here or given so."""
         if bool(options["paste"]) == bool(options["composite"]):
             raise TaskError(
                 "give either --paste with a cut-out, or --composite with a picture that has the object on it"
             )
-        composite, mask, notes = _composite(options) if options["composite"] else _pasted(bundle, options)
-        # A composite's half-transparent rims are a rough cut's; those of a cut-out are its shape.
-        opaque = (composite.pixels[..., -1] > 0) & bool(options["composite"])
-        plan = plan_injection(
-            bundle,
-            composite,
-            mask,
-            outside=composite,
-            scale=scale,
-            seed=seed,
-            edge=EDGE,
-            feather=options["feather"],
-            opaque=opaque,
-            notes=notes,
-        )
+        return _composite(options) if options["composite"] else _pasted(bundle, options)
+
+    def plan(self, bundle: Bundle, *, scale: int, seed: int, **options: Any) -> Plan:
+        """Walk the scales above the injection scale, with networks trained for it where that is asked for."""
+        plan = super().plan(bundle, scale=scale, seed=seed, **options)
         if not options["adapt"] or bundle.manifest.training.task == self.name:
             return plan
         first = max(1, bundle.geometry.patch_scales)
         return replace(plan, retraining=Retraining(first, disturbed, "adapted", restores=True))
 
-    def finish(self, walked: Tensor, plan: Plan) -> Output:
-        """Lay the harmonized objects back into the composite at its full resolution."""
-        return finish_injection(walked, plan)
 
-
-_Composite = tuple["Picture", "np.ndarray", Sequence[str]]
-"""The picture with the objects on it, the objects' mask, and notes for the user."""
-
-
-def _composite(options: dict[str, Any]) -> _Composite:
+def _composite(options: dict[str, Any]) -> Change:
     from singan_toolkit.imaging.masks import mask_of
     from singan_toolkit.imaging.pictures import read_picture
 
@@ -125,10 +105,12 @@ def _composite(options: dict[str, Any]) -> _Composite:
             "--at, --size, --rotate and --flip go with --paste; a composite has its object in place already"
         )
     composite = read_picture(options["composite"])
-    return composite, mask_of(read_picture(options["mask"][0]), composite.size), ()
+    mask = mask_of(read_picture(options["mask"][0]), composite.size)
+    # Half-transparent rims are a rough cut's; those of a cut-out are its shape.
+    return Change(composite, mask, composite, opaque=composite.pixels[..., -1] > 0)
 
 
-def _pasted(bundle: Bundle, options: dict[str, Any]) -> _Composite:
+def _pasted(bundle: Bundle, options: dict[str, Any]) -> Change:
     import numpy as np
 
     from singan_toolkit.imaging.masks import mask_of
@@ -156,7 +138,7 @@ def _pasted(bundle: Bundle, options: dict[str, Any]) -> _Composite:
             raise TaskError(str(error)) from error
         picture, objects = pasted.picture, objects | pasted.mask
         notes += [pasted.note] if pasted.note else []
-    return picture, objects, notes
+    return Change(picture, objects, picture, np.zeros_like(objects), notes)
 
 
 def _each(options: dict[str, Any], name: str, default: T, number: int) -> Sequence[T]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import click
 
-from singan_toolkit import Output, Plan, Result
+from singan_toolkit import Output, Plan, Result, Task
 
 if TYPE_CHECKING:
     import numpy as np
@@ -37,71 +38,84 @@ class Edge:
 
 
 @dataclass(frozen=True)
-class _Material:
-    outside: Picture
-    rgb: np.ndarray
-    before: Tensor
-    weight: np.ndarray
-    opaque: np.ndarray
-    notes: Sequence[str]
+class Change:
+    """A picture that is changed in places, and what the result is laid into.
 
-
-def plan_injection(
-    bundle: Bundle,
-    changed: Picture,
-    mask: np.ndarray,
-    *,
-    outside: Picture,
-    scale: int,
-    seed: int,
-    edge: Edge,
-    feather: float | None,
-    opaque: np.ndarray,
-    notes: Sequence[str] = (),
-) -> Plan:
-    """Shrink a changed picture to below the injection scale and walk the scales above (paper section 4.3).
-
-    Args:
-        bundle: What was trained.
-        changed: The picture with the change on it.
+    Attributes:
+        picture: The picture with the change on it.
         mask: (H, W), bool: where the change is.
         outside: The picture that stays where the mask is not; of the same size.
-        scale: The injection scale.
-        seed: Of the noise.
-        edge: How the mask is widened.
-        feather: Pixels over which the mask fades, or None for what the edge says.
         opaque: (H, W), bool: where the result is opaque, whatever ``outside`` is there.
         notes: For the user.
     """
-    import torch
 
-    from singan_toolkit.imaging.masks import feather as feathered
-    from singan_toolkit.imaging.tensors import to_tensor
-    from singan_toolkit.imaging.visible import as_seen_by
-    from singan_toolkit.pyramid.noise import Gaussian
-    from singan_toolkit.pyramid.resample import resize
-
-    longer = max(changed.size)
-    finest = bundle.geometry.fit(changed.size)
-    rgb = as_seen_by(bundle.picture, changed)
-    given = to_tensor(rgb)
-    before = resize(given, finest).clamp(-1, 1)
-    focus = resize(torch.from_numpy(mask)[None, None].float(), finest)[0, 0]
-    weight = feathered(mask, edge.grow * longer, edge.fade * longer if feather is None else feather)
-    return Plan(
-        route=bundle.geometry.route(scale, finest),
-        noise=Gaussian(seed),
-        start=resize(given, bundle.geometry.size_at(scale - 1, finest)),
-        given=before,
-        focus=focus >= 0.5 * focus.max(),
-        material=_Material(outside, rgb, before, weight, opaque, notes),
-    )
+    picture: Picture
+    mask: np.ndarray
+    outside: Picture
+    opaque: np.ndarray
+    notes: Sequence[str] = ()
 
 
-def finish_injection(walked: Tensor, plan: Plan) -> Output:
-    """Carry what the walk changed up to the picture's resolution, and lay it into the mask."""
-    from singan_toolkit.imaging.composite import blend, carry_up
+@dataclass(frozen=True)
+class _Material:
+    change: Change
+    rgb: np.ndarray
+    before: Tensor
+    weight: np.ndarray
 
-    material: _Material = plan.material
-    rgb = carry_up(material.rgb, material.before, walked)
-    return Output([Result(blend(material.outside, rgb, material.weight, material.opaque))], material.notes)
+
+class Injected(Task):
+    """A task that enters a changed picture, and lays what comes of the change into a picture that stays around it.
+
+    Attributes:
+        edge: How the mask is widened. Its option belongs to the task's.
+    """
+
+    edge: ClassVar[Edge]
+
+    @abstractmethod
+    def change(self, bundle: Bundle, options: dict[str, Any]) -> Change:
+        """What is changed, and where.
+
+        Args:
+            bundle: What was trained.
+            options: A value for each of the task's own options.
+
+        Raises:
+            TaskError: The options do not fit together or do not fit the bundle.
+        """
+
+    def plan(self, bundle: Bundle, *, scale: int, seed: int, **options: Any) -> Plan:
+        """Shrink the changed picture to below the injection scale and walk the scales above (paper section 4.3)."""
+        import torch
+
+        from singan_toolkit.imaging.masks import feather
+        from singan_toolkit.imaging.tensors import to_tensor
+        from singan_toolkit.imaging.visible import as_seen_by
+        from singan_toolkit.pyramid.noise import Gaussian
+        from singan_toolkit.pyramid.resample import resize
+
+        change = self.change(bundle, options)
+        longer, fade = max(change.picture.size), options["feather"]
+        finest = bundle.geometry.fit(change.picture.size)
+        rgb = as_seen_by(bundle.picture, change.picture)
+        given = to_tensor(rgb)
+        before = resize(given, finest).clamp(-1, 1)
+        focus = resize(torch.from_numpy(change.mask)[None, None].float(), finest)[0, 0]
+        weight = feather(change.mask, self.edge.grow * longer, self.edge.fade * longer if fade is None else fade)
+        return Plan(
+            route=bundle.geometry.route(scale, finest),
+            noise=Gaussian(seed),
+            start=resize(given, bundle.geometry.size_at(scale - 1, finest)),
+            given=before,
+            focus=focus >= 0.5 * focus.max(),
+            material=_Material(change, rgb, before, weight),
+        )
+
+    def finish(self, walked: Tensor, plan: Plan) -> Output:
+        """Carry what the walk changed up to the picture's resolution, and lay it into the mask."""
+        from singan_toolkit.imaging.composite import blend, carry_up
+
+        material: _Material = plan.material
+        change, rgb = material.change, carry_up(material.rgb, material.before, walked)
+        return Output([Result(blend(change.outside, rgb, material.weight, change.opaque))], change.notes)

@@ -14,8 +14,9 @@ import rich_click as click
 from rich.text import Text
 
 from singan_toolkit.cli.console import Console, output_options
+from singan_toolkit.cli.demo import deep_field
+from singan_toolkit.cli.train import changed_settings
 from singan_toolkit.training.presets import DEFAULT_PRESET, PRESETS
-from singan_toolkit.words import did_you_mean
 
 if TYPE_CHECKING:
     from singan_toolkit.bench.results import Doing, Row
@@ -89,12 +90,14 @@ def bench(
     generate, samples at the trained size and a large one; plain, preset paper beside a plain implementation of the
     paper; train, a training with every preset at every size, scale by scale, and how good its samples are.
     """
-    settings = _settings(changes)
+    settings = changed_settings(changes)
+    if "max_size" in settings:
+        raise click.UsageError("--set max_size: give --size instead")
 
     from singan_toolkit.bench.subject import Subject
     from singan_toolkit.imaging.pictures import read_picture
 
-    photo, how = read_picture(picture or _galaxies()), dict(device=device, seed=seed, keep=keep)
+    photo, how = read_picture(picture) if picture else deep_field(), dict(device=device, seed=seed, keep=keep)
     sizes = sizes or (min(SIZE, max(photo.size)),)
     subjects = [Subject.of_preset(photo, preset, size, settings, **how) for size in sizes for preset in presets]
     paper = Subject.of_preset(photo, "paper", sizes[0], settings, **how)
@@ -113,29 +116,6 @@ def bench(
                 show(item)
                 if isinstance(item, Trained) and not features_installed():
                     console.note(f"Frechet distance (FD) not measured: pip install {PACKAGE}")
-
-
-def _settings(changes: Sequence[str]) -> dict[str, str]:
-    from singan_toolkit.training.settings import Settings
-
-    settings = {}
-    for change in changes:
-        name, equals, value = change.partition("=")
-        if not equals or not name:
-            raise click.UsageError(f"--set {change}: give NAME=VALUE; train --settings lists the names")
-        if name == "max_size":
-            raise click.UsageError("--set max_size: give --size instead")
-        if name not in Settings.model_fields:
-            near = did_you_mean(name, Settings.model_fields)
-            raise click.UsageError(f"there is no setting {name}" + (near or "; train --settings lists the names"))
-        settings[name] = value
-    return settings
-
-
-def _galaxies() -> Path:
-    import skimage
-
-    return Path(skimage.__file__).parent / "data" / "hubble_deep_field.jpg"
 
 
 class _Rows:

@@ -68,16 +68,23 @@ def demo(console: Console, folder: str, device: str) -> None:
     console.result(sheet, sheet=str(sheet), bundle=str(path))
 
 
-def galaxies() -> Picture:
-    """A part of the Hubble deep field that scikit-image carries, 440 by 293 pixels, shrunk to 250 by 167."""
-    import numpy as np
+def deep_field() -> Picture:
+    """The Hubble deep field that scikit-image carries, 1,000 by 872 pixels."""
     import skimage
+
+    from singan_toolkit.imaging.pictures import read_picture
+
+    return read_picture(Path(skimage.__file__).parent / "data" / "hubble_deep_field.jpg")
+
+
+def galaxies() -> Picture:
+    """A part of the Hubble deep field, 440 by 293 pixels, shrunk to 250 by 167."""
+    import numpy as np
     from PIL import Image
 
-    from singan_toolkit.imaging.pictures import Picture, read_picture
+    from singan_toolkit.imaging.pictures import Picture
 
-    photo = read_picture(Path(skimage.__file__).parent / "data" / "hubble_deep_field.jpg")
-    part = Image.fromarray(photo.pixels[390:683, 560:1000]).resize((250, 167), Image.Resampling.LANCZOS)
+    part = Image.fromarray(deep_field().pixels[390:683, 560:1000]).resize((250, 167), Image.Resampling.LANCZOS)
     return Picture(np.asarray(part), "galaxies.png")
 
 

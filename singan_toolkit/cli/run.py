@@ -6,7 +6,7 @@ import sys
 from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
@@ -14,9 +14,12 @@ from singan_toolkit.cli.console import Console, Group, is_terminal, output_optio
 from singan_toolkit.cli.targets import Target, check_writable, is_folder
 from singan_toolkit.tasks.aside import aside
 from singan_toolkit.tasks.manager import installed_plugins
-from singan_toolkit.tasks.task import Task
+from singan_toolkit.tasks.task import Output, Task
 from singan_toolkit.training.events import Event, Observer
 from singan_toolkit.words import did_you_mean
+
+if TYPE_CHECKING:
+    from singan_toolkit.jobs import RunJob
 
 
 class Tasks(Group):
@@ -111,11 +114,42 @@ def _run(
     if sheet and task.makes == "clips":
         raise click.UsageError("a contact sheet shows pictures, and this task makes clips: leave out --sheet")
     as_sheet = sheet or options.get("scale") == "all"
-    with ExitStack() as stack:
-        options = _with_stdin(options, Path(stack.enter_context(TemporaryDirectory())))
+    with TemporaryDirectory() as temporary:
+        options = _with_stdin(options, Path(temporary))
         if output:
             _check(task, output, as_sheet, bundle_path, options)
-        _run_checked(console, task, bundle_path, output, as_sheet, force, options)
+
+        from singan_toolkit.cli.output import write_results, write_to_stdout
+        from singan_toolkit.jobs import RunJob
+
+        finished = _finished(console, RunJob.of(bundle_path, task.name, **options))
+    for note in finished.notes:
+        console.note(note)
+    if output == "-":
+        write_to_stdout(finished.results, as_sheet)
+        return
+    stem = f"{bundle_path.stem}-{task.name}"
+    with aside():
+        target, folder = (Path(output), is_folder(output)) if output else (None, False)
+        paths = list(write_results(finished.results, target, stem, as_sheet, folder, force))
+    for path in paths:
+        console.result(path, task=task.name, picture=str(path))
+
+
+def _finished(console: Console, job: RunJob) -> Output:
+    """What a job makes; the training that it may ask for is told as it goes on."""
+    from singan_toolkit.cli.progress import training_progress
+
+    with ExitStack() as stack:
+        progress: list[Observer] = []
+
+        def observe(event: Event) -> None:
+            if not progress:  # few tasks train anything, and the others show no empty bar
+                progress.append(stack.enter_context(training_progress(console)))
+            progress[0](event)
+
+        with aside():
+            return job.run(observe)
 
 
 def _check(task: Task, output: str, as_sheet: bool, bundle_path: Path, options: dict[str, Any]) -> None:
@@ -162,39 +196,3 @@ def _with_stdin(options: dict[str, Any], folder: Path) -> dict[str, Any]:
         else (file if value == dash else value)
         for name, value in options.items()
     }
-
-
-def _run_checked(
-    console: Console,
-    task: Task,
-    bundle_path: Path,
-    output: str | None,
-    as_sheet: bool,
-    force: bool,
-    options: dict[str, Any],
-) -> None:
-    from singan_toolkit.cli.output import write_results, write_to_stdout
-    from singan_toolkit.cli.progress import training_progress
-    from singan_toolkit.jobs import RunJob
-
-    with ExitStack() as stack:
-        progress: list[Observer] = []
-
-        def observe(event: Event) -> None:
-            if not progress:  # few tasks train anything, and the others show no empty bar
-                progress.append(stack.enter_context(training_progress(console)))
-            progress[0](event)
-
-        with aside():
-            finished = RunJob.of(bundle_path, task.name, **options).run(observe)
-    for note in finished.notes:
-        console.note(note)
-    stem = f"{bundle_path.stem}-{task.name}"
-    if output == "-":
-        write_to_stdout(finished.results, as_sheet)
-        return
-    with aside():
-        target, folder = (Path(output), is_folder(output)) if output else (None, False)
-        paths = list(write_results(finished.results, target, stem, as_sheet, folder, force))
-    for path in paths:
-        console.result(path, task=task.name, picture=str(path))

@@ -97,25 +97,31 @@ def train(
     """
     from singan_toolkit.batch.inputs import names_one_file
 
-    how = dict(preset=preset, task=task, seed=seed, device=device, **_settings(max_size, changes))
+    settings = ({} if max_size is None else {"max_size": max_size}) | changed_settings(changes)
+    how = dict(preset=preset, task=task, seed=seed, device=device, **settings)
     if names_one_file(pictures):
         _train_one(console, pictures[0], output, force, threads, how)
     else:
         _train_many(console, _targets(console, pictures, output), force, dict(jobs=jobs, threads=threads, **how))
 
 
-def _settings(max_size: int | None, changes: Iterable[str]) -> dict[str, str | int]:
+def changed_settings(changes: Iterable[str]) -> dict[str, str]:
+    """Settings by name, from the texts ``NAME=VALUE`` that ``--set`` was given; values are not looked at.
+
+    Raises:
+        UsageError: One is no such text, or there is no such setting.
+    """
     from singan_toolkit.training.settings import Settings
 
-    settings: dict[str, str | int] = {} if max_size is None else {"max_size": max_size}
+    settings = {}
     for change in changes:
         name, equals, value = change.partition("=")
         if not equals or not name:
-            raise click.UsageError(f"--set {change}: give NAME=VALUE; --settings lists the names")
+            raise click.UsageError(f"--set {change}: give NAME=VALUE; train --settings lists the names")
         settings[name] = value
     if unknown := min(settings.keys() - Settings.model_fields.keys(), default=""):
         near = did_you_mean(unknown, Settings.model_fields)
-        raise click.UsageError(f"there is no setting {unknown}" + (near or "; --settings lists the names"))
+        raise click.UsageError(f"there is no setting {unknown}" + (near or "; train --settings lists the names"))
     return settings
 
 

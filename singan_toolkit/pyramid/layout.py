@@ -17,7 +17,7 @@ from singan_toolkit.pyramid.walk import Pyramid, walk
 
 LAYOUT_STEPS = 3
 """Steps of a route after which a layout is judged: the coarsest scales draw it, the others refine it."""
-CARE = 1.5
+CARE = 2.0
 """Power of a layout's change from the training picture that its patch distance is divided by."""
 SAME = 0.02
 """Change, in the picture's -1..1, below which a layout is hardly another."""
@@ -37,7 +37,7 @@ def most_typical(
     """For each sample, the one of several layouts whose patches are most like the training picture's for its change.
 
     The distance of a layout's patches is divided by how far the layout lies from the training picture's own, to the
-    power 1.5: the nearest alone would be the one that is nearly a copy.
+    power 2: the nearest alone would be the one that is nearly a copy.
 
     A network that sees 11x11 pixels of white noise cannot know how much of anything there is elsewhere, so now and then
     a picture comes out all sky or all trees. (As published, batch norm with the statistics of the very sample holds it

@@ -33,8 +33,18 @@ NOISE = 0.5
 """Deviation of the noise that the coarsest scale adds to its displaced picture."""
 CELLS = 4
 """Cells of the displacement's grid along a side of the training picture."""
-REACH = 0.22
-"""Deviation of the displacement, as a share of a side."""
+REACH = (0.2, 0.55)
+"""Deviation of the displacement of places down and along, as a share of the picture's height and width."""
+TOGETHER = 0.9
+"""How far all that a column holds moves along together, and all that a row holds down.
+
+Things stand on the ground and end in the sky: moved whole columns at a time they stay whole.
+"""
+GRAVITY = 2.0
+"""What a patch is less like one from another height, for each of its values, at the square of the height between them.
+
+In shares of the picture's height. Hills stay above the water that they stand at, wherever along it they are.
+"""
 DIRECTIONS = 48
 """In which patches are compared."""
 ENTRIES = 1 << 22
@@ -79,18 +89,19 @@ class PatchScale:
             noise = noise[..., MARGIN:-MARGIN, MARGIN:-MARGIN]
         if self.below is None:
             size = (picture.shape[-2], picture.shape[-1])
-            picture = displaced(resize(self.picture, size), noise, self._cells(size)) + self.noise_amplitude * noise
+            picture = displaced(resize(self.picture, size), self._shift(noise)) + self.noise_amplitude * noise
         if min(picture.shape[-2:]) < PATCH:
             return picture
         together = max(1, ENTRIES // (_count(picture.shape) * len(self._values)))
         return torch.cat([self._rebuilt(part) for part in torch.split(picture, together)])
 
-    def _cells(self, size: tuple[int, int]) -> tuple[int, int]:
-        """Cells of the displacement's grid: as large in a picture of another size."""
+    def _shift(self, noise: Tensor) -> Tensor:
+        """How far the noise moves the cells of a grid, which are as large in pictures of any size."""
         rows, columns = (
-            max(2, round(CELLS * new / old)) for new, old in zip(size, self.picture.shape[-2:], strict=True)
+            max(2, round(CELLS * new / old)) for new, old in zip(noise.shape[-2:], self.picture.shape[-2:], strict=True)
         )
-        return rows, columns
+        down, along = cell_means(noise[:, :2], (rows, columns)).unbind(1)
+        return torch.stack([REACH[0] * in_lines(down, 2, TOGETHER), REACH[1] * in_lines(along, 1, TOGETHER)], 1)
 
     @cached_property
     def _values(self) -> Tensor:
@@ -112,13 +123,15 @@ class PatchScale:
         return basis
 
     def _rebuilt(self, picture: Tensor) -> Tensor:
-        size, weight, keys = picture.shape[-2:], _weight(self.centre, picture.device), self._blurred @ self._basis
+        size, weight = picture.shape[-2:], _weight(self.centre, picture.device)
+        heights, found_at = _heights(self.picture), _heights(picture).expand(len(picture), -1, -1)
+        keys = torch.cat([self._blurred @ self._basis, heights], -1)
         share = F.fold(weight[:, None].expand(-1, _count(size))[None], size, PATCH)
         for _ in range(self.rounds):
-            nearest = nearest_patches(_patches(picture) @ self._basis, keys)
+            nearest = nearest_patches(torch.cat([_patches(picture) @ self._basis, found_at], -1), keys)
             found = self._values[nearest] * weight.repeat(PICTURE_CHANNELS)
             picture = F.fold(found.mT, size, PATCH) / share
-            keys = self._values @ self._basis
+            keys = torch.cat([self._values @ self._basis, heights], -1)
         return picture
 
 
@@ -138,27 +151,55 @@ def patch_scales(picture: Tensor, sizes: Sequence[Size], noise_amplitude: float 
     return scales
 
 
-def displaced(picture: Tensor, noise: Tensor, cells: tuple[int, int]) -> Tensor:
-    """The picture with its places moved smoothly, as the noise's low frequencies say.
+def cell_means(noise: Tensor, cells: tuple[int, int]) -> Tensor:
+    """The low frequencies of noise.
+
+    Args:
+        noise: (B, C, h, w) of unit deviation.
+        cells: Rows and columns of the grid that the noise is divided into.
+
+    Returns:
+        (B, C, rows, columns), of unit deviation again.
+    """
+    return F.adaptive_avg_pool2d(noise, cells) * math.sqrt(math.prod(noise.shape[-2:]) / math.prod(cells))
+
+
+def in_lines(noise: Tensor, dim: int, together: float) -> Tensor:
+    """Noise of which the lines along one dimension have more in common, or less.
+
+    Args:
+        noise: Of unit deviation, its values independent.
+        dim: The dimension along which the lines run; at least two values long.
+        together: 0..1: of what is as deviating as before, the share that a whole line has in common.
+
+    Returns:
+        Noise of the same shape, of unit deviation.
+    """
+    count, common = noise.shape[dim], noise.mean(dim, keepdim=True)
+    own = (noise - common) * math.sqrt(count / (count - 1))
+    return together * common * math.sqrt(count) + math.sqrt(1 - together**2) * own
+
+
+def displaced(picture: Tensor, shift: Tensor) -> Tensor:
+    """The picture with its places moved smoothly.
 
     Places never leave the picture: at a side they move along it only, so that what is cut off by a side stays there.
 
     Args:
         picture: (1, 3, H, W).
-        noise: (B, 3, h, w) of unit deviation; the first channel moves along the rows, the second along the columns.
-        cells: Rows and columns of the grid on which the displacement is drawn.
+        shift: (B, 2, rows, columns), on a grid over the picture: how far down, as a share of the height, and how far
+            along, as a share of the width, the place lies that is seen here.
 
     Returns:
         (B, 3, H, W).
     """
-    height, width = picture.shape[-2:]
-    means = F.adaptive_avg_pool2d(noise[:, :2], cells) * math.sqrt(math.prod(noise.shape[-2:]) / math.prod(cells))
-    shift = REACH * F.interpolate(means, (height, width), mode="bicubic", align_corners=True)
-    down, along = (torch.linspace(0, 1, side, device=picture.device) for side in (height, width))
-    x = (along + shift[:, 0] * (4 * along * (1 - along)).sqrt()).clamp(0, 1)
-    y = (down[:, None] + shift[:, 1] * (4 * down * (1 - down)).sqrt()[:, None]).clamp(0, 1)
+    size = picture.shape[-2], picture.shape[-1]
+    by_rows, by_columns = F.interpolate(shift, size, mode="bicubic", align_corners=True).unbind(1)
+    down, along = (torch.linspace(0, 1, side, device=picture.device) for side in size)
+    y = (down[:, None] + by_rows * (4 * down * (1 - down)).sqrt()[:, None]).clamp(0, 1)
+    x = (along + by_columns * (4 * along * (1 - along)).sqrt()).clamp(0, 1)
     grid = torch.stack([x, y], -1) * 2 - 1
-    return F.grid_sample(picture.expand(len(noise), -1, -1, -1), grid, padding_mode="border", align_corners=True)
+    return F.grid_sample(picture.expand(len(shift), -1, -1, -1), grid, padding_mode="border", align_corners=True)
 
 
 def nearest_patches(queries: Tensor, keys: Tensor) -> Tensor:
@@ -196,6 +237,13 @@ def _least(table: Tensor) -> Tensor:
 def _patches(pictures: Tensor) -> Tensor:
     """(B, N, 3 * 49), all patches of pictures of (B, 3, H, W)."""
     return F.unfold(pictures, PATCH).mT.contiguous()
+
+
+def _heights(pictures: Tensor) -> Tensor:
+    """(N, 1), where in the picture each of its patches lies, as a direction to compare patches in."""
+    height, width = (side - PATCH + 1 for side in pictures.shape[-2:])
+    down = (torch.arange(height, device=pictures.device) + PATCH // 2) / (pictures.shape[-2] - 1)
+    return (down * math.sqrt(GRAVITY * PICTURE_CHANNELS * PATCH**2))[:, None].expand(-1, width).reshape(-1, 1)
 
 
 def _count(size: torch.Size) -> int:

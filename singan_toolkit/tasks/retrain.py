@@ -1,4 +1,4 @@
-"""Training one scale of a bundle anew, as a plan may ask for, and keeping it beside the bundle."""
+"""Training scales of a bundle anew, as a plan may ask for, and keeping the new bundle beside it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def retrained(bundle: Bundle, retraining: Retraining, device: str = "auto", obse
 
     Args:
         bundle: What was trained. One that has no file is trained anew each time.
-        retraining: Which scale, and on what.
+        retraining: Which scales, and on what.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
         observer: Told what happens.
 

@@ -42,7 +42,7 @@ class ScaleTraining:
         channels: Kernels per convolution.
         data: The scale's material.
         iterations: Length of the schedule.
-        learning_rate: Adam's step size before it decays.
+        learning_rate: Step size before it decays.
         dtype: Type to convolve in.
         seeds: One for fresh weights, one for places and noise.
         warm_start: State dicts of the previous scale's generator and discriminator, if their widths match.

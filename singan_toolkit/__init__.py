@@ -30,13 +30,14 @@ if TYPE_CHECKING:
     from singan_toolkit.jobs import train
     from singan_toolkit.tasks.hooks import hookimpl
     from singan_toolkit.tasks.runner import run
-    from singan_toolkit.tasks.task import Injection, Output, Plan, Profile, Result, Retraining, Task
+    from singan_toolkit.tasks.task import Candidates, Injection, Output, Plan, Profile, Result, Retraining, Task
 
     load = Bundle.load
 
 __all__ = [
     "Bundle",
     "BundleError",
+    "Candidates",
     "Injection",
     "InputError",
     "Output",
@@ -68,7 +69,7 @@ _ROOMS = {
     "jobs": ("train",),
     "tasks.hooks": ("hookimpl",),
     "tasks.runner": ("run",),
-    "tasks.task": ("Injection", "Output", "Plan", "Profile", "Result", "Retraining", "Task"),
+    "tasks.task": ("Candidates", "Injection", "Output", "Plan", "Profile", "Result", "Retraining", "Task"),
 }
 _ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}
 

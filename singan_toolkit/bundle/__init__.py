@@ -49,6 +49,11 @@ class Bundle:
         """The training picture at the size it was trained at: (H, W, 3), uint8."""
         return self.tensors["picture"]
 
+    @property
+    def z_star(self) -> np.ndarray:
+        """The reconstruction noise: (1, 1, h, w), float32; see :attr:`Pyramid.z_star`."""
+        return self.tensors["z_star"]
+
     @cached_property
     def _pyramid(self) -> Pyramid:
         from singan_toolkit.bundle.networks import pyramid_of

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from singan_toolkit.pyramid.architecture import PATCH
 from singan_toolkit.pyramid.geometry import Step
 from singan_toolkit.pyramid.noise import NoiseSource
 from singan_toolkit.pyramid.patches import PIXELS_AT_ONCE, sliced_wasserstein_distances
@@ -50,8 +51,9 @@ def most_typical(
         route: From noise at the coarsest scale on.
         noise: Of the samples. Candidate c of sample i is sample i + c * 2^40.
         samples: Their numbers.
-        candidates: Layouts to choose from, for each; of 1, sample i stays sample i. Samples that are larger than the
-            training picture get fewer, in proportion: they hold more of everything and differ less.
+        candidates: Layouts to choose from, for each; of 1, sample i stays sample i, as where a layout is too small to
+            hold a patch. Samples that are larger than the training picture get fewer, in proportion: they hold more of
+            everything and differ less.
 
     Returns:
         Numbers of the chosen samples, to walk the whole route with.
@@ -59,7 +61,7 @@ def most_typical(
     steps = route[:LAYOUT_STEPS]
     trained = math.prod(pyramid.geometry.sizes[steps[-1].scale])
     candidates = round(candidates * min(1, trained / (steps[-1].height * steps[-1].width)))
-    if candidates <= 1:
+    if candidates <= 1 or min(steps[-1].height, steps[-1].width) < PATCH:
         return list(samples)
     expected = resize(real.to(pyramid.device), pyramid.geometry.sizes[steps[-1].scale])
     still = resize(expected, (steps[-1].height, steps[-1].width))

@@ -10,8 +10,10 @@ from torch import Tensor
 
 from singan_toolkit.bundle import Bundle
 from singan_toolkit.errors import TaskError
-from singan_toolkit.imaging.tensors import to_values
+from singan_toolkit.imaging.tensors import to_tensor, to_values
 from singan_toolkit.imaging.visible import is_grey
+from singan_toolkit.pyramid.layout import most_typical
+from singan_toolkit.pyramid.noise import VARIETY
 from singan_toolkit.pyramid.walk import Pyramid, walk
 from singan_toolkit.tasks.manager import Plugins, installed_plugins
 from singan_toolkit.tasks.options import complete_options
@@ -83,7 +85,8 @@ class _Run:
     ) -> None:
         self.hook, self.task, self.bundle, self.device = plugins.manager.hook, task, bundle, device
         self.seed, self.observer, self.options = seed, observer, options
-        self.pyramid = bundle.pyramid(device).hastened()
+        self.exact = bundle.pyramid(device)
+        self.pyramid = self.exact.hastened()
         self.grey = is_grey(bundle.picture)
         self.trained_anew: dict[tuple[str, int], Pyramid] = {}
 
@@ -125,7 +128,22 @@ class _Run:
         plan: Plan = self.hook.singan_plan(
             task=self.task, bundle=self.bundle, scale=scale, seed=self.seed, options=self.options
         )
-        return plan
+        return self._with_layouts(plan) if plan.candidates else plan
+
+    def _with_layouts(self, plan: Plan) -> Plan:
+        """The plan with the samples that have the most typical layouts; a sample has the same at each variety."""
+        assert plan.candidates
+        numbers = list(dict.fromkeys(sample % VARIETY for sample in plan.samples))
+        chosen = most_typical(
+            self.exact,
+            to_tensor(self.bundle.picture),
+            plan.route,
+            plan.candidates.noise,
+            numbers,
+            plan.candidates.number,
+        )
+        layout = dict(zip(numbers, chosen, strict=True))
+        return replace(plan, samples=[sample - sample % VARIETY + layout[sample % VARIETY] for sample in plan.samples])
 
     def _walk(self, plan: Plan) -> Tensor:
         """All samples of a plan, a batch of bounded memory at a time, on the CPU."""

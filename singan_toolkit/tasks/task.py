@@ -92,6 +92,19 @@ class Retraining:
 
 
 @dataclass(frozen=True)
+class Candidates:
+    """Layouts that are drawn for each sample, of which the one most like the training picture in its patches is walked.
+
+    Attributes:
+        number: How many for each; samples larger than the training picture get fewer.
+        noise: What they are drawn from.
+    """
+
+    number: int
+    noise: NoiseSource
+
+
+@dataclass(frozen=True)
 class Plan:
     """A walk through the pyramid, and what is needed to finish its picture.
 
@@ -100,6 +113,8 @@ class Plan:
         noise: Where the walk's noise comes from.
         start: (1 or len(samples), 3, h, w) in -1..1, what enters at the first step; None for zeros.
         samples: Numbers of the pictures to draw.
+        candidates: For a walk from noise at the coarsest scale on: what layouts to choose among; None walks the samples
+            as they are numbered. :meth:`Task.finish` finds the numbers that were chosen.
         given: (1, 3, H, W) in -1..1 of the last step's size: what the user gave. ``--scale auto`` compares with it.
         focus: (H, W) bool: where the change matters; everywhere by default.
         constraint: What every step of the walk must keep; see :mod:`singan_toolkit.pyramid.constraints`.
@@ -113,6 +128,7 @@ class Plan:
     noise: NoiseSource
     start: Tensor | None = None
     samples: Sequence[int] = (0,)
+    candidates: Candidates | None = None
     given: Tensor | None = None
     focus: Tensor | None = None
     constraint: Constraint | None = None

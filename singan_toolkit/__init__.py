@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from singan_toolkit.imaging.pictures import Picture
     from singan_toolkit.jobs import train
     from singan_toolkit.tasks.hooks import hookimpl
+    from singan_toolkit.tasks.injection import Change, Edge, Injected
     from singan_toolkit.tasks.runner import run
     from singan_toolkit.tasks.task import Candidates, Injection, Output, Plan, Profile, Result, Retraining, Task
 
@@ -38,6 +39,9 @@ __all__ = [
     "Bundle",
     "BundleError",
     "Candidates",
+    "Change",
+    "Edge",
+    "Injected",
     "Injection",
     "InputError",
     "Output",
@@ -68,6 +72,7 @@ _ROOMS = {
     "imaging.pictures": ("Picture",),
     "jobs": ("train",),
     "tasks.hooks": ("hookimpl",),
+    "tasks.injection": ("Change", "Edge", "Injected"),
     "tasks.runner": ("run",),
     "tasks.task": ("Candidates", "Injection", "Output", "Plan", "Profile", "Result", "Retraining", "Task"),
 }

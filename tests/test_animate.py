@@ -143,7 +143,7 @@ def clip_of(output: Output) -> Clip:
 
 def planned(bundle: Bundle, **options: Any) -> Plan:
     task = installed_plugins().task("animate")
-    return task.plan(bundle, scale=0, seed=0, **complete_options(task, options))
+    return task.plan(bundle, scale=0, seed=0, **task.prepare(bundle, **complete_options(task, options)))
 
 
 def leaps(frames: np.ndarray) -> np.ndarray:

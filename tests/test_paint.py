@@ -52,7 +52,7 @@ def painted(path: Path, height: int = 32, width: int = 40) -> Path:
 
 def planned(bundle: Bundle, scale: int, **options: Any) -> Plan:
     task = installed_plugins().task("paint2image")
-    return task.plan(bundle, scale=scale, seed=0, **complete_options(task, options))
+    return task.plan(bundle, scale=scale, seed=0, **task.prepare(bundle, **complete_options(task, options)))
 
 
 def colors_in(picture: Tensor) -> np.ndarray:

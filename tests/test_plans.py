@@ -6,11 +6,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import click
 import numpy as np
 import pytest
 
+from sample_task import with_options
 from singan_toolkit import Bundle, Candidates, hookimpl, run
-from singan_toolkit.imaging.pictures import Picture, write_picture
+from singan_toolkit.imaging.pictures import Picture, read_picture, write_picture
 from singan_toolkit.imaging.tensors import to_tensor
 from singan_toolkit.pyramid import walk
 from singan_toolkit.pyramid.layout import most_typical
@@ -64,7 +66,34 @@ def test_no_task_runs_a_generator(
     monkeypatch.setattr(walk.Scale, "apply", forbidden)
     options = {key: files.get(str(value), value) for key, value in OPTIONS[name].items()}
     scale = task.injection.scale(len(bundle.geometry.sizes), bundle.geometry.sizes) if task.injection else 0
-    task.plan(bundle, scale=scale, seed=0, **complete_options(task, options))
+    task.plan(bundle, scale=scale, seed=0, **task.prepare(bundle, **complete_options(task, options)))
+
+
+@pytest.mark.usefixtures("with_inpaint")
+@pytest.mark.parametrize("bundle", ["tiny_bundle"], indirect=True)
+@pytest.mark.parametrize("name", ["edit", "harmonize", "inpaint", "paint2image"])
+def test_files_are_read_once_for_all_scales(
+    bundle: Bundle, files: dict[str, Path], monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    read: list[object] = []
+
+    def counted(source: object) -> Picture:
+        read.append(source)
+        return read_picture(source)
+
+    monkeypatch.setattr("singan_toolkit.imaging.pictures.read_picture", counted)
+    options: dict[str, Any] = {key: files[value] for key, value in OPTIONS[name].items() if value in files}
+    options |= {"adapt": False} if name == "harmonize" else {}
+    made = run(bundle, name, scale="all", **options)
+    assert len(made.results) == len(bundle.geometry.sizes) - 1
+    assert sorted(map(str, read)) == sorted(map(str, options.values() if name != "harmonize" else files.values()))
+
+
+def test_a_task_that_prepares_nothing_plans_with_its_options(tiny_bundle: Bundle, install: Any) -> None:
+    install(with_options(click.Option(["--colour"], default="red")))
+    task = installed_plugins().task("sample")
+    prepared = task.prepare(tiny_bundle, **complete_options(task, {}))
+    assert task.plan(tiny_bundle, scale=0, seed=0, **prepared).material == {"colour": "red"}
 
 
 def test_all_tasks_that_ship_are_tried() -> None:

@@ -33,7 +33,7 @@ def picture_of(output: Output) -> Picture:
 
 def planned(bundle: Bundle, scale: int = 2, seed: int = 0, **options: Any) -> Plan:
     task = installed_plugins().task("retarget")
-    return task.plan(bundle, scale=scale, seed=seed, **complete_options(task, options))
+    return task.plan(bundle, scale=scale, seed=seed, **task.prepare(bundle, **complete_options(task, options)))
 
 
 def allowed(height: float, width: float) -> bool:

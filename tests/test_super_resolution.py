@@ -38,7 +38,7 @@ def picture_of(output: Output) -> Picture:
 
 def planned(bundle: Bundle, **options: Any) -> Plan:
     task = installed_plugins().task("super-resolution")
-    return task.plan(bundle, scale=0, seed=0, **complete_options(task, options))
+    return task.plan(bundle, scale=0, seed=0, **task.prepare(bundle, **complete_options(task, options)))
 
 
 def by_pillow(picture: np.ndarray, size: Size) -> np.ndarray:

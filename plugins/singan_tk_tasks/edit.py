@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from singan_tk_tasks.injected import Change, Edge, Injected
-from singan_toolkit import Injection, Task, TaskError, hookimpl
+from singan_toolkit import Change, Edge, Injected, Injection, Task, TaskError, hookimpl
 
 if TYPE_CHECKING:
     import numpy as np

@@ -49,22 +49,26 @@ class Retarget(Task):
         ),
     )
 
-    def plan(self, bundle: Bundle, *, scale: int, seed: int, **options: Any) -> Plan:
+    def prepare(self, bundle: Bundle, **options: Any) -> dict[str, Any]:
+        """Read the original, if there is one, and find out which size is asked for."""
+        from singan_toolkit.imaging.original import read_original
+
+        original = read_original(options["picture"], bundle.picture) if options["picture"] else None
+        now = original.size if original else bundle.geometry.finest
+        return dict(original=original, now=now, wanted=_wanted(options, now), source=options["source"])
+
+    def plan(self, bundle: Bundle, *, scale: int, seed: int, **prepared: Any) -> Plan:
         """The scales stretched to the new shape, from the stretched picture or from noise."""
         import torch
 
-        from singan_toolkit.imaging.original import read_original
         from singan_toolkit.imaging.tensors import to_tensor
         from singan_toolkit.pyramid.noise import Gaussian
         from singan_toolkit.pyramid.resample import resize
 
-        geometry = bundle.geometry
-        original = read_original(options["picture"], bundle.picture) if options["picture"] else None
-        now = original.size if original else geometry.finest
-        wanted = _wanted(options, now)
-        finest = _walked(wanted, now, geometry.finest)
+        original, wanted, geometry = prepared["original"], prepared["wanted"], bundle.geometry
+        finest = _walked(wanted, prepared["now"], geometry.finest)
         picture = to_tensor(bundle.picture)
-        from_image = options["source"] == "image"
+        from_image = prepared["source"] == "image"
         if not from_image and scale != self.injection.scale(len(geometry.sizes)):
             raise TaskError("--scale goes with --from image; noise enters at the coarsest scale")
         route = geometry.route(scale if from_image else 0, finest)
@@ -73,7 +77,7 @@ class Retarget(Task):
         return Plan(
             route=route,
             noise=Gaussian(seed),
-            start=resize(picture, geometry.size_at(scale - 1, finest)) if from_image else None,
+            start=resize(picture, geometry.entry_size(scale, finest)) if from_image else None,
             given=resize(picture, (route[-1].height, route[-1].width)).clamp(-1, 1),
             focus=torch.ones((route[-1].height, route[-1].width), dtype=torch.bool),
             material=(wanted, original, picture),

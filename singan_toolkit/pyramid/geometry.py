@@ -131,6 +131,13 @@ class Geometry:
             max(1, nearest(width * finest[1] / self.finest[1])),
         )
 
+    def entry_size(self, scale: int, finest: Size | None = None) -> Size:
+        """The size that a picture is shrunk to before it enters at ``scale``: that of the scale below.
+
+        A scale expects a picture that lacks its detail.
+        """
+        return self.size_at(scale - 1, finest)
+
     def fit(self, size: Size) -> Size:
         """The size at which a picture of ``size`` walks: its shape, with the area that the pyramid was trained at.
 

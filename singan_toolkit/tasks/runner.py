@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -84,11 +85,15 @@ class _Run:
         options: dict[str, Any],
     ) -> None:
         self.hook, self.task, self.bundle, self.device = plugins.manager.hook, task, bundle, device
-        self.seed, self.observer, self.options = seed, observer, options
+        self.seed, self.observer, self.given = seed, observer, options
         self.exact = bundle.pyramid(device)
         self.pyramid = self.exact.hastened()
         self.grey = is_grey(bundle.picture)
         self.trained_anew: dict[tuple[str, int], Pyramid] = {}
+
+    @cached_property
+    def options(self) -> dict[str, Any]:
+        return self.task.prepare(self.bundle, **self.given)
 
     def at(self, scale: int | str | None) -> Output:
         scales = len(self.bundle.geometry.sizes)

@@ -181,15 +181,30 @@ class Task(ABC):
     makes: ClassVar[Literal["pictures", "clips"]] = "pictures"
     keeps: ClassVar[Sequence[str]] = ()
 
+    def prepare(self, bundle: Bundle, **options: Any) -> dict[str, Any]:
+        """What does not depend on the scale: done once, before one plan or, for several scales, many.
+
+        Args:
+            bundle: What was trained.
+            options: A value for each of the task's own options.
+
+        Returns:
+            What :meth:`plan` gets in their place. By default the options themselves.
+
+        Raises:
+            TaskError: The options do not fit together or do not fit the bundle.
+        """
+        return options
+
     @abstractmethod
-    def plan(self, bundle: Bundle, *, scale: int, seed: int, **options: Any) -> Plan:
-        """Pre-processing: from the user's options to a walk.
+    def plan(self, bundle: Bundle, *, scale: int, seed: int, **prepared: Any) -> Plan:
+        """Pre-processing: from what was prepared to a walk.
 
         Args:
             bundle: What was trained.
             scale: The injection scale to use; 0 for a task without one.
             seed: Of the noise.
-            options: A value for each of the task's own options.
+            prepared: What :meth:`prepare` gave: the task's own options where it is left as it is.
 
         Raises:
             TaskError: The options do not fit together or do not fit the bundle.

@@ -111,7 +111,7 @@ class TrainingJob(_Job):
         Raises:
             ToolkitError: The picture cannot be trained on, the device is not here, or a scale diverged.
         """
-        from singan_toolkit.training.train import train_bundle
+        from singan_toolkit.training.bundles import train_bundle
 
         try:
             str(self.picture).encode()

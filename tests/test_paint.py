@@ -26,8 +26,8 @@ from singan_toolkit.imaging.palette import Palette
 from singan_toolkit.imaging.pictures import read_picture, write_picture
 from singan_toolkit.tasks.manager import installed_plugins
 from singan_toolkit.tasks.options import complete_options
+from singan_toolkit.training.bundles import retrain_scale
 from singan_toolkit.training.events import Event, ScaleFinished, TrainingStarted
-from singan_toolkit.training.train import retrain_scale
 
 GREY_SKY_AND_SOIL = [(120, 160, 210), (110, 90, 50), (235, 60, 50)]
 

@@ -23,7 +23,7 @@ from PIL import Image
 from command_line import SCRIPT, Call, Done, environment, objects
 from singan_toolkit import Bundle, UsageError, machine, train
 from singan_toolkit.batch.inputs import bundle_paths, find_pictures, names_one_file
-from singan_toolkit.batch.train_many import Trained, train_many
+from singan_toolkit.batch.train_many import Outcome, train_many
 from singan_toolkit.cli import cli
 from singan_toolkit.cli.console import Console
 from singan_toolkit.cli.progress import PicturesProgress
@@ -420,7 +420,7 @@ class TestPicturesProgress:
         progress = PicturesProgress(Console(), 4)
         assert progress.left() == ""
         now += 100
-        progress.ended(Trained(Path("a.png"), error="it is broken"))
+        progress.ended(Outcome(Path("a.png"), error="it is broken"))
         assert progress.left() == ""
         progress.observe(Path("b.png"), Progress(0, 1, {}, 0.5, 10.0))
         assert progress.left() == "0:08:20 left"  # half a picture took 100 s, and 2.5 are missing

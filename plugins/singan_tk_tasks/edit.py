@@ -52,7 +52,7 @@ class Edit(Injected):
             outside = read_picture(options["picture"])
             if outside.size != edited.size:
                 raise TaskError(
-                    f"{outside.name} is {_size(outside)} pixels and {edited.name} {_size(edited)}: "
+                    f"{outside.name} is {outside.size} pixels and {edited.name} {edited.size}: "
                     "give the original at the size of the edited picture"
                 )
         else:
@@ -65,10 +65,6 @@ class Edit(Injected):
             original = Picture(bundle.picture, "the training picture") if outside is edited else outside
             mask = _difference(edited, original)
         return Change(edited, mask, outside, opaque=mask | (outside.pixels[..., -1] > 0))
-
-
-def _size(picture: Picture) -> str:
-    return f"{picture.size[1]}x{picture.size[0]}"
 
 
 def _difference(edited: Picture, original: Picture) -> np.ndarray:

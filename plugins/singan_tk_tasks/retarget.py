@@ -99,7 +99,7 @@ class Retarget(Task):
 
 def _wanted(options: dict[str, Any], now: Size) -> Size:
     """The size that is asked for; with a shape alone, one with as many pixels as now."""
-    from singan_toolkit.pyramid.geometry import nearest
+    from singan_toolkit.pyramid.geometry import Size, nearest
 
     width, height, aspect = options["width"], options["height"], options["aspect"]
     if aspect:
@@ -116,21 +116,21 @@ def _wanted(options: dict[str, Any], now: Size) -> Size:
             width = nearest(height * shape)
     elif not width and not height:
         raise TaskError("give the new shape: --width, --height, or --aspect")
-    height, width = now[0] if height is None else height, now[1] if width is None else width
-    if max(height, width) > MOST * (min(height, width) + 1):  # plus 1: sizes are rounded
-        raise TaskError(f"{width}x{height} pixels is longer than {MOST}:1: give a shape from 1:{MOST} to {MOST}:1")
-    if height * width > MAX_PIXELS:
-        raise TaskError(f"{width}x{height} pixels are more than {MAX_PIXELS / 1e6:.0f} million: ask for fewer")
-    return height, width
+    wanted = Size(now.height if height is None else height, now.width if width is None else width)
+    if max(wanted) > MOST * (min(wanted) + 1):  # plus 1: sizes are rounded
+        raise TaskError(f"{wanted} pixels is longer than {MOST}:1: give a shape from 1:{MOST} to {MOST}:1")
+    if math.prod(wanted) > MAX_PIXELS:
+        raise TaskError(f"{wanted} pixels are more than {MAX_PIXELS / 1e6:.0f} million: ask for fewer")
+    return wanted
 
 
 def _walked(wanted: Size, now: Size, finest: Size) -> Size:
     """The size at which to walk: things keep their size, unless the whole is asked for larger or smaller than now."""
-    from singan_toolkit.pyramid.geometry import nearest
+    from singan_toolkit.pyramid.geometry import Size, nearest
 
     shares = wanted[0] / now[0], wanted[1] / now[1]
     larger = sorted((1.0, *shares))[1]
-    return max(1, nearest(finest[0] * shares[0] / larger)), max(1, nearest(finest[1] * shares[1] / larger))
+    return Size(max(1, nearest(finest[0] * shares[0] / larger)), max(1, nearest(finest[1] * shares[1] / larger)))
 
 
 @hookimpl

@@ -22,7 +22,7 @@ from singan_toolkit.training.presets import DEFAULT_PRESET
 
 
 @dataclass(frozen=True)
-class Trained:
+class Outcome:
     """What became of one picture.
 
     Attributes:
@@ -49,7 +49,7 @@ def train_many(
     device: str = "auto",
     observer: Callable[[Path, Event], None] = lambda picture, event: None,
     **settings: Any,
-) -> Generator[Trained, None, None]:
+) -> Generator[Outcome, None, None]:
     """Train a pyramid on each of many pictures, as ``singan-tk train`` does with a folder.
 
     A bundle is the same as :func:`singan_toolkit.train` makes of the picture with as many threads, and the same seed
@@ -88,7 +88,7 @@ def train_many(
 
 def _carry_out_all(
     waiting: Iterator[TrainingJob], jobs: int, threads: int, observer: Callable[[Path, Event], None]
-) -> Generator[Trained, None, None]:
+) -> Generator[Outcome, None, None]:
     workers = [Worker(threads) for _ in range(jobs)]
     try:
         for worker in workers:
@@ -101,10 +101,10 @@ def _carry_out_all(
                 match message:
                     case Failed():
                         worker.give(next(waiting, None))
-                        yield Trained(job.picture, error=message.sentence, kind=message.kind)
+                        yield Outcome(job.picture, error=message.sentence, kind=message.kind)
                     case Done(result=Bundle() as bundle):
                         worker.give(next(waiting, None))
-                        yield Trained(job.picture, bundle)
+                        yield Outcome(job.picture, bundle)
                     case None | Done():
                         pass
                     case event:

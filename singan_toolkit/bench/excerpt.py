@@ -11,7 +11,6 @@ from singan_toolkit.bench.subject import Subject
 from singan_toolkit.imaging.tensors import to_tensor
 from singan_toolkit.pyramid.architecture import MARGIN
 from singan_toolkit.pyramid.device import pick_device
-from singan_toolkit.pyramid.geometry import Size
 from singan_toolkit.pyramid.networks import Generator, initialize
 from singan_toolkit.pyramid.patch_scale import PatchScale, patch_scales
 from singan_toolkit.pyramid.resample import resize
@@ -49,7 +48,7 @@ def untrained_pyramid(subject: Subject) -> Pyramid:
     return Pyramid(subject.geometry, tuple(scales), z_star).to(pick_device(subject.device))
 
 
-def cycle(settings: Settings, size: Size) -> int:
+def cycle(settings: Settings, size: tuple[int, int]) -> int:
     """Iterations in which everything happens about as often as in the long run, the seldom things included.
 
     Those are the gradient penalty and, without a pool, the drawing of samples of the lower scales ahead of their use.

@@ -18,7 +18,7 @@ SAMPLES = 32
 
 
 def measure(
-    sections: Collection[str], subjects: Sequence[Subject], paper: Subject, large: Size
+    sections: Collection[str], subjects: Sequence[Subject], paper: Subject, large: tuple[int, int]
 ) -> Iterator[Doing | Row]:
     """Measure, each section in processes of its own.
 
@@ -46,7 +46,7 @@ def measure(
         yield from measure_start(first)
     if "generate" in sections:
         for size, samples in ((first.geometry.finest, SAMPLES), (large, 1)):
-            yield Doing("generating", f"{size[1]}x{size[0]}")
+            yield Doing("generating", str(Size(*size)))
             yield from fresh(measure_generating, first, size, samples)
     if "plain" in sections:
         yield from fresh(measure_comparison, paper)

@@ -50,9 +50,8 @@ class Subject:
             PictureError: The picture cannot be trained on at that size.
         """
         if size > max(picture.size):
-            height, width = picture.size
             raise PictureError(
-                f"{picture.name} is {width}x{height} pixels, and is not enlarged to {size}: give a larger one"
+                f"{picture.name} is {picture.size} pixels, and is not enlarged to {size}: give a larger one"
             )
         subject = cls(picture, preset, settings_of(preset, **{**changes, "max_size": size}), **how)
         try:
@@ -81,5 +80,4 @@ class Subject:
         return [0] * patches + [channels_at(n, settings.channels, settings.max_channels) for n in networks]
 
     def __str__(self) -> str:
-        height, width = self.geometry.finest
-        return f"preset {self.preset} at {width}x{height}"
+        return f"preset {self.preset} at {self.geometry.finest}"

@@ -19,8 +19,8 @@ from singan_toolkit.imaging.pictures import Picture, write_picture
 from singan_toolkit.measures import samples as quality
 from singan_toolkit.measures.features import FeatureDistance, features_installed
 from singan_toolkit.training import events
+from singan_toolkit.training.bundles import train_bundle
 from singan_toolkit.training.events import Event
-from singan_toolkit.training.train import train_bundle
 
 SAMPLES = 10
 

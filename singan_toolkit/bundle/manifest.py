@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, m
 
 from singan_toolkit.errors import BundleError
 from singan_toolkit.pyramid.architecture import LAYERS, MARGIN, PATCH, PICTURE_CHANNELS
-from singan_toolkit.pyramid.geometry import Geometry
+from singan_toolkit.pyramid.geometry import Geometry, Size
 
 FORMAT = "singan-toolkit-bundle"
 FORMAT_VERSION: Literal[3] = 3
@@ -89,7 +89,7 @@ class Manifest(_Record):
     @property
     def geometry(self) -> Geometry:
         """Sizes of the scales."""
-        return Geometry(tuple((s.height, s.width) for s in self.scales), self.factor, self.patch_scales)
+        return Geometry(tuple(Size(s.height, s.width) for s in self.scales), self.factor, self.patch_scales)
 
     @model_validator(mode="after")
     def _patches_are_coarsest(self) -> Manifest:

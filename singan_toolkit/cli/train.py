@@ -18,7 +18,7 @@ from singan_toolkit.training.presets import DEFAULT_PRESET, PRESETS
 from singan_toolkit.words import did_you_mean
 
 if TYPE_CHECKING:
-    from singan_toolkit.batch.train_many import Trained
+    from singan_toolkit.batch.train_many import Outcome
 
 _LARGEST = ", ".join(f"{values.get('max_size', MAX_SIZE)} with preset {name}" for name, values in PRESETS.items())
 
@@ -198,7 +198,7 @@ def _train_many(console: Console, targets: dict[Path, Path], force: bool, how: d
         raise Exit(1)
 
 
-def _tell(console: Console, outcome: Trained, target: Path) -> None:
+def _tell(console: Console, outcome: Outcome, target: Path) -> None:
     if outcome.bundle:
         manifest = outcome.bundle.manifest
         told = dict(bundle=str(target), seconds=round(manifest.training.seconds, 1), scales=len(manifest.scales))

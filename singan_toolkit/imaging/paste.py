@@ -14,7 +14,7 @@ from singan_toolkit.errors import PictureError, UsageError
 from singan_toolkit.imaging.composite import blend
 from singan_toolkit.imaging.pictures import Picture
 from singan_toolkit.imaging.visible import VISIBLE
-from singan_toolkit.pyramid.geometry import nearest
+from singan_toolkit.pyramid.geometry import Size, nearest
 
 _NAMES = {
     "center": (0.5, 0.5),
@@ -105,7 +105,7 @@ def paste(
     height, width = background.size
     inside = slice(max(top, 0), min(top + high, height)), slice(max(left, 0), min(left + wide, width))
     if inside[0].start >= inside[0].stop or inside[1].start >= inside[1].stop:
-        raise PictureError(f"at {at} {cutout.name} lies outside {background.name}, which is {width}x{height} pixels")
+        raise PictureError(f"at {at} {cutout.name} lies outside {background.name}, which is {background.size} pixels")
     part = slice(inside[0].start - top, inside[0].stop - top), slice(inside[1].start - left, inside[1].stop - left)
     laid, color = np.zeros(background.size, np.float32), np.zeros((*background.size, 3), np.float32)
     laid[inside] = layers[part][..., 3].clip(0, 1)
@@ -130,7 +130,7 @@ def _size(text: str, own: tuple[int, ...], background: tuple[int, int], name: st
     else:
         raise UsageError(f"size {text!r} is neither 120, 120x80 nor 40%")
     if min(wanted) < 1 or max(wanted) > 4 * max(background):
-        raise UsageError(f"size {text!r} makes {name} {wanted[1]}x{wanted[0]} pixels")
+        raise UsageError(f"size {text!r} makes {name} {Size(*wanted)} pixels")
     return wanted, ""
 
 

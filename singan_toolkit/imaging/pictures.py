@@ -17,6 +17,7 @@ from singan_toolkit.imaging.decoding import UNTAGGED, Tags, decode
 from singan_toolkit.imaging.encoding import encode
 from singan_toolkit.imaging.formats import PICTURE_ENDINGS, readable_endings
 from singan_toolkit.imaging.profiles import from_srgb, srgb_values, to_srgb
+from singan_toolkit.pyramid.geometry import Size
 
 __all__ = [
     "PICTURE_ENDINGS",
@@ -51,9 +52,9 @@ class Picture:
     tags: Tags = UNTAGGED
 
     @property
-    def size(self) -> tuple[int, int]:
+    def size(self) -> Size:
         """(height, width) in pixels."""
-        return self.pixels.shape[0], self.pixels.shape[1]
+        return Size(*self.pixels.shape[:2])
 
     @property
     def white(self) -> int:

@@ -17,7 +17,6 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from singan_toolkit.pyramid.architecture import MARGIN, PATCH, PICTURE_CHANNELS
-from singan_toolkit.pyramid.geometry import Size
 from singan_toolkit.pyramid.resample import resize
 
 SHARE = 0.005
@@ -135,7 +134,7 @@ class PatchScale:
         return picture
 
 
-def patch_scales(picture: Tensor, sizes: Sequence[Size], noise_amplitude: float = NOISE) -> list[PatchScale]:
+def patch_scales(picture: Tensor, sizes: Sequence[tuple[int, int]], noise_amplitude: float = NOISE) -> list[PatchScale]:
     """The coarsest scales of a pyramid, made of patches.
 
     Args:

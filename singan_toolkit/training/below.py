@@ -149,7 +149,7 @@ class Below:
 
     def _noise_size(self, n: int) -> Size:
         height, width = self.geometry.sizes[n]
-        return height + 2 * self.margin, width + 2 * self.margin
+        return Size(height + 2 * self.margin, width + 2 * self.margin)
 
     def _fresh(self, n: int, change: Change) -> Callable[[Sequence[int]], Tensor] | None:
         """Without a pool, what draws new samples of the scales below and brings them to this scale's size."""

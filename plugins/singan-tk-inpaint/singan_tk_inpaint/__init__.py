@@ -129,14 +129,10 @@ def _given(bundle: Bundle, options: dict[str, Any]) -> tuple[Picture, np.ndarray
         picture = Picture(bundle.picture, "the training picture")
         if mask.size != picture.size:
             raise TaskError(
-                f"mask {mask.name} is {_size(mask)} pixels, and the training picture in the bundle {_size(picture)}: "
+                f"mask {mask.name} is {mask.size} pixels, and the training picture in the bundle {picture.size}: "
                 "give the picture that it was painted for with --picture"
             )
     return picture, mask_of(mask, picture.size)
-
-
-def _size(picture: Picture) -> str:
-    return f"{picture.size[1]}x{picture.size[0]}"
 
 
 @hookimpl

@@ -11,7 +11,6 @@ from torch.nn import functional as F
 from singan_toolkit.imaging.detail import transfer_detail
 from singan_toolkit.imaging.tensors import to_rgb, to_tensor
 from singan_toolkit.imaging.visible import smoothed
-from singan_toolkit.pyramid.geometry import Size
 from singan_toolkit.pyramid.resample import resize
 
 PATCH = 5
@@ -21,7 +20,7 @@ OUTLIER = 2
 farther, and bleed into the hole."""
 
 
-def shrunk(hole: Tensor, size: Size) -> Tensor:
+def shrunk(hole: Tensor, size: tuple[int, int]) -> Tensor:
     """A hole at another size: all pixels that more than a hundredth of is made of it.
 
     Args:
@@ -34,7 +33,7 @@ def shrunk(hole: Tensor, size: Size) -> Tensor:
     return resize(hole.float()[None, None], size)[0, 0].abs() > 0.01
 
 
-def filled(picture: Tensor, hole: Tensor, coarsest: Size) -> Tensor:
+def filled(picture: Tensor, hole: Tensor, coarsest: tuple[int, int]) -> Tensor:
     """Fill a hole with what continues its surroundings.
 
     At the coarsest size the hole is laid with patches of the picture that agree with each other and with its rim

@@ -92,6 +92,19 @@ class TestPatchScale:
         not_rebuilt = replace(scale, rounds=0).apply(torch.zeros(4, 3, 14, 18), normal(4, 3, 14, 18))
         assert misfit(drawn[:1]) < 0.7 * misfit(not_rebuilt[:1])
 
+    def test_what_draws_takes_patches_from_a_like_height(self) -> None:
+        halves = torch.ones(28)
+        halves[14:] = -1
+        upright = 0.8 * halves[:, None].expand(1, 3, 28, 36) + 0.1 * normal(1, 3, 28, 36)
+        given_ = upright.flip(2)
+
+        def top(gravity: float) -> float:
+            scale = PatchScale(upright, upright, rounds=1, gravity=gravity)
+            return scale.apply(given_, torch.zeros_like(given_))[..., :8, :].mean().item()
+
+        assert top(gravity=0) == pytest.approx(-0.8, abs=0.1)
+        assert top(gravity=50) == pytest.approx(0.8, abs=0.1)
+
     def test_a_batch_is_the_same_as_its_parts(self, monkeypatch: pytest.MonkeyPatch) -> None:
         scale = self.scales()[1]
         given_, noise = picture(20, 26).expand(3, -1, -1, -1) + 0.5 * normal(3, 3, 20, 26), torch.zeros(3, 3, 20, 26)

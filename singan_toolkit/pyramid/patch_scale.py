@@ -39,10 +39,11 @@ TOGETHER = 0.9
 
 Things stand on the ground and end in the sky: moved whole columns at a time they stay whole.
 """
-GRAVITY = 2.0
-"""What a patch is less like one from another height, for each of its values, at the square of the height between them.
+GRAVITY = 3.0
+"""By how much the coarsest scale's patches miss one that lies a picture's height above or below, for each value.
 
-In shares of the picture's height. Hills stay above the water that they stand at, wherever along it they are.
+So hills stay above the water that they stand at, wherever along it they are. Not above the coarsest scale, where users'
+pictures enter: what they laid elsewhere is to stay there.
 """
 DIRECTIONS = 48
 """In which patches are compared."""
@@ -59,6 +60,7 @@ class PatchScale:
         below: The same at the scale below; None at the coarsest, which starts from the training picture, displaced.
         rounds: Times that a picture is rebuilt.
         noise_amplitude: Deviation of the noise that is added to the coarsest scale's picture; 0 above it.
+        gravity: As :data:`GRAVITY`; 0 above the coarsest scale.
         centre: As :data:`CENTRE`.
     """
 
@@ -66,6 +68,7 @@ class PatchScale:
     below: Tensor | None = None
     rounds: int = ROUNDS
     noise_amplitude: float = NOISE
+    gravity: float = GRAVITY
     centre: float = CENTRE
 
     def to(self, device: torch.device | str) -> PatchScale:
@@ -123,7 +126,10 @@ class PatchScale:
 
     def _rebuilt(self, picture: Tensor) -> Tensor:
         size, weight = picture.shape[-2:], _weight(self.centre, picture.device)
-        heights, found_at = _heights(self.picture), _heights(picture).expand(len(picture), -1, -1)
+        heights, found_at = (
+            _heights(self.picture, self.gravity),
+            _heights(picture, self.gravity).expand(len(picture), -1, -1),
+        )
         keys = torch.cat([self._blurred @ self._basis, heights], -1)
         share = F.fold(weight[:, None].expand(-1, _count(size))[None], size, PATCH)
         for _ in range(self.rounds):
@@ -146,7 +152,7 @@ def patch_scales(picture: Tensor, sizes: Sequence[tuple[int, int]], noise_amplit
     scales = [PatchScale(real, noise_amplitude=noise_amplitude) for real in reals[:1]]
     for n, (below, real) in enumerate(pairwise(reals), start=1):
         centre = LAST_CENTRE if n == len(reals) - 1 else CENTRE
-        scales.append(PatchScale(real, below, max(1, ROUNDS >> n), noise_amplitude=0.0, centre=centre))
+        scales.append(PatchScale(real, below, max(1, ROUNDS >> n), noise_amplitude=0.0, gravity=0.0, centre=centre))
     return scales
 
 
@@ -238,11 +244,11 @@ def _patches(pictures: Tensor) -> Tensor:
     return F.unfold(pictures, PATCH).mT.contiguous()
 
 
-def _heights(pictures: Tensor) -> Tensor:
+def _heights(pictures: Tensor, gravity: float) -> Tensor:
     """(N, 1), where in the picture each of its patches lies, as a direction to compare patches in."""
     height, width = (side - PATCH + 1 for side in pictures.shape[-2:])
     down = (torch.arange(height, device=pictures.device) + PATCH // 2) / (pictures.shape[-2] - 1)
-    return (down * math.sqrt(GRAVITY * PICTURE_CHANNELS * PATCH**2))[:, None].expand(-1, width).reshape(-1, 1)
+    return (down * math.sqrt(gravity * PICTURE_CHANNELS * PATCH**2))[:, None].expand(-1, width).reshape(-1, 1)
 
 
 def _count(size: torch.Size) -> int:

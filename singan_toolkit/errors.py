@@ -14,7 +14,7 @@ class ToolkitError(Exception):
 
     Attributes:
         kind: Through whom it arose.
-        exit_status: Of a command that it ends.
+        exit_status: The exit status of a command that it ends.
     """
 
     kind: ClassVar[Kind] = "defect"

@@ -52,7 +52,7 @@ class TrainingJob(_Job):
         picture: The picture's file; of a picture in memory its name.
         preset: Name of the preset that the settings came from.
         task: Name of the task whose training profile they hold, if any.
-        seed: Of everything random.
+        seed: The seed of everything random.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
         settings: All of them.
     """
@@ -149,7 +149,7 @@ class RunJob(_Job):
         bundle: The bundle's file.
         task: Name of the task.
         scale: The injection scale, ``auto``, ``all``, or None for the task's default.
-        seed: Of the noise.
+        seed: The seed of the noise.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
         options: All of the task's own.
     """

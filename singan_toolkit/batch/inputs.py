@@ -12,7 +12,7 @@ from singan_toolkit.imaging.pictures import readable_endings
 
 BUNDLE_ENDING = ".sgb"
 _NAMED = 4
-"""So many of the files that are passed over are told by name."""
+"""How many of the files that are passed over are told by name."""
 _HEIC = (".heic", ".heif", ".heics", ".heifs", ".hif")
 
 

@@ -60,7 +60,7 @@ def train_many(
         pictures: Paths of the pictures.
         jobs: How many to train at a time, each with its share of the cores as threads. By default one a core on the CPU
             and four on a GPU (which has not been measured), as far as they fit into memory.
-        threads: That each computes with; by default its share of the cores.
+        threads: How many threads each computes with; by default its share of the cores.
         preset: ``draft``, ``fast`` or ``paper``.
         task: Name of a task whose training profile is laid over the preset.
         seed: The same seed trains the same pyramids.

@@ -74,7 +74,7 @@ def train_until(
         real: (1, 3, H, W) in -1..1, of the size of the finest scale.
         settings: How to train.
         scale: Which scale.
-        seed: Of everything random.
+        seed: The seed of everything random.
         enough: Told every event; training ends when it returns true.
     """
     training = PyramidTraining.anew(pyramid, real, settings, scale, unchanged, seed=seed)

@@ -23,7 +23,7 @@ def measure(
     """Measure, each section in processes of its own.
 
     Args:
-        sections: Of ``start``, ``generate``, ``plain`` and ``train``; the machine is measured in any case.
+        sections: Any of ``start``, ``generate``, ``plain`` and ``train``; the machine is measured in any case.
         subjects: To train; the first one is also what starts and generates.
         paper: Preset ``paper``, to be compared with the plain implementation.
         large: (height, width) of the large sample in pixels.

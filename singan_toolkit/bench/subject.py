@@ -23,7 +23,7 @@ class Subject:
         preset: Name of the preset that the settings came from.
         settings: How to train; ``max_size`` is the size that it is measured at.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
-        seed: Of everything random.
+        seed: The seed of everything random.
         keep: Folder for the bundle and the samples that a training gives, named after the picture; None to drop them.
     """
 
@@ -74,7 +74,7 @@ class Subject:
 
     @property
     def kernels(self) -> list[int]:
-        """Of each hidden convolution, by scale; 0 where a scale has no network."""
+        """The number of each hidden convolution's kernels, by scale; 0 where a scale has no network."""
         settings, patches = self.settings, self.geometry.patch_scales
         networks = range(len(self.geometry.sizes) - patches)
         return [0] * patches + [channels_at(n, settings.channels, settings.max_channels) for n in networks]

@@ -94,7 +94,7 @@ class Bundle:
 
         Args:
             task: Name of the task.
-            options: As of :func:`singan_toolkit.run`: ``scale``, ``seed``, ``device`` and the task's own.
+            options: Those of :func:`singan_toolkit.run`: ``scale``, ``seed``, ``device`` and the task's own.
 
         Returns:
             (H, W, C) of each picture, uint8 or uint16; (T, H, W, 3), uint8, of a clip.

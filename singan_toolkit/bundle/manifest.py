@@ -157,8 +157,8 @@ def read_header(file: BinaryIO, size: int) -> tuple[bytes, Manifest, dict[str, i
     """Read what comes before the tensors, and compare it with itself and with the file's size.
 
     Args:
-        file: Of a bundle, at its beginning; it is left where the tensors begin.
-        size: Of the file, in bytes.
+        file: A bundle's file, at its beginning; it is left where the tensors begin.
+        size: The file's size in bytes.
 
     Returns:
         The header as it stands there, its manifest, and where among the tensors' bytes each tensor begins.
@@ -232,7 +232,7 @@ def _first(error: ValidationError | RecursionError) -> str:
 
 
 def _starts(manifest: Manifest, entries: dict[str, Any], data_bytes: int) -> dict[str, int]:
-    """Where each tensor's bytes begin, once what the file says it holds is what the manifest asks for."""
+    """Where each tensor's bytes begin, after a check that the file holds exactly what the manifest asks for."""
     expected = manifest.tensors()
     if surplus := entries.keys() - expected.keys():
         raise BundleError(f"it holds a tensor that does not belong there: {_quoted(min(surplus))}")

@@ -52,7 +52,7 @@ def decode(content: bytes, ending: str) -> tuple[np.ndarray, Tags]:
 
     Args:
         content: The whole file. Its format is told by its bytes.
-        ending: Of its name, with the dot; for messages.
+        ending: The ending of the file's name, with the dot; for messages.
 
     Returns:
         (H, W, C), uint8 or uint16: C is 1 grey, 2 grey and alpha, 3 RGB, 4 RGB and alpha (not premultiplied).

@@ -106,7 +106,7 @@ def _match(before: Tensor, after: Tensor, centers: Tensor, where: np.ndarray | N
 
 
 def _nearest(wanted: Tensor, patches: Tensor, places: Tensor) -> Tensor:
-    """Of the places, the one with the nearest patch, for each wanted patch."""
+    """For each wanted patch, the place that has the nearest one."""
     table = patches[places]
     table = torch.cat([table, -table.square().sum(1, keepdim=True) / 2], dim=1).T.contiguous()
     likeness = torch.empty(_SEARCHED_AT_ONCE, len(places))

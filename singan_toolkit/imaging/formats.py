@@ -121,7 +121,7 @@ def why_unread(content: bytes, ending: str) -> str:
 
     Args:
         content: The whole file.
-        ending: Of its name, with the dot.
+        ending: The ending of the file's name, with the dot.
     """
     if not content:
         return "it is empty"

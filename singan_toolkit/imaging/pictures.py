@@ -10,8 +10,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from singan_toolkit.errors import PictureError as PictureError
-from singan_toolkit.errors import PictureNotWrittenError
+from singan_toolkit.errors import PictureError, PictureNotWrittenError
 from singan_toolkit.files import write_whole
 from singan_toolkit.imaging.decoding import UNTAGGED, Tags, decode
 from singan_toolkit.imaging.encoding import encode

@@ -103,7 +103,7 @@ def _ffmpeg(*arguments: str, frames: Iterable[np.ndarray]) -> None:
     """Run the ffmpeg that imageio brings along, without a word on the terminal.
 
     Args:
-        arguments: Of its command line.
+        arguments: The arguments of its command line.
         frames: What it reads from its standard input, one at a time.
 
     Raises:

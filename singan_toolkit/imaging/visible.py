@@ -16,7 +16,7 @@ from singan_toolkit.imaging.tensors import to_rgb, to_tensor
 VISIBLE = 1 / 8
 """Alpha, of the largest, from which on something is seen; fainter haze around a cut-out is not part of it."""
 RELAXATIONS = 30
-"""At every size. A rest of the solution's error stays, smooth and far smaller than what is left to a walk."""
+"""Relaxations at every size. What error they leave is smooth, and far smaller than what is left to a walk."""
 NEUTRAL = 2 / 255
 """Difference of a pixel's colours up to which it is grey: what rounding and JPEG leave."""
 

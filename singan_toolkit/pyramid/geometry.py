@@ -19,9 +19,9 @@ FACTOR = 4 / 3
 LEAST_FACTOR = 1.05
 """Below which growing beyond the finest scale takes :data:`FACTOR`: tiny pictures have factors of about 1."""
 MAX_PIXELS = 1 << 28
-"""Of all scales together."""
+"""The most pixels that all scales may have together."""
 MAX_PAIRS = 1 << 33
-"""Of pixels, over all scales of patches: in each round the distances between all patches of a picture are taken."""
+"""The most pairs of patches, over all scales of patches: in each round the distances of all pairs are taken."""
 
 
 class Size(NamedTuple):

@@ -26,7 +26,7 @@ class PluginRecord:
     """One entry point: where it came from, what it added and what was wrong with it.
 
     Attributes:
-        name: Of the entry point.
+        name: The entry point's name.
         distribution: The package on the index that brought it, with its version.
         module: What the entry point names.
         tasks: Names of the tasks that it added.

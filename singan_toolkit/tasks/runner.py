@@ -42,7 +42,7 @@ def run(
         task: Name of the task.
         scale: The injection scale (1 is the coarsest at which a picture enters), ``"auto"``, ``"all"`` for one result a
             scale, or None for the task's default.
-        seed: Of the noise.
+        seed: The seed of the noise.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
         observer: Told what happens where the task has a scale trained anew.
         options: The task's options, by the names of the command line with underscores for hyphens; what is not given

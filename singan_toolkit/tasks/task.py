@@ -13,8 +13,6 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import click
 
-from singan_toolkit.errors import TaskError as TaskError
-
 if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor
@@ -165,7 +163,7 @@ class Task(ABC):
     """Base of all tasks. The first line of a task's docstring is its summary on the command line.
 
     Attributes:
-        name: As on the command line: lower case words joined by hyphens.
+        name: The task's name on the command line: lower case words joined by hyphens.
         options: Click options; their names, types and defaults are those of the command line and of Python.
         injection: Where a picture enters, which gives the task the option ``--scale``; None where none does.
         profile: What ``train --for`` this task changes, if anything.
@@ -203,7 +201,7 @@ class Task(ABC):
         Args:
             bundle: What was trained.
             scale: The injection scale to use; 0 for a task without one.
-            seed: Of the noise.
+            seed: The seed of the noise.
             prepared: What :meth:`prepare` gave: the task's own options where it is left as it is.
 
         Raises:

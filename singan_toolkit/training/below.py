@@ -37,7 +37,7 @@ class Below:
         real: (1, 3, H, W) in -1..1, of the size of the finest scale.
         geometry: Sizes of the scales.
         settings: How to train.
-        seed: Of everything random.
+        seed: The seed of everything random.
         dtype: Type to convolve in.
 
     Attributes:
@@ -87,7 +87,7 @@ class Below:
         """What the next scale is trained on.
 
         Args:
-            change: Of the pictures that come from below, or of the training picture's copies.
+            change: What is done to the pictures that come from below, or to copies of the training picture.
             restored: Whether the scale below was trained to restore such copies.
         """
         n = len(self.scales)

@@ -25,9 +25,9 @@ from singan_toolkit.training.presets import DEFAULT_PRESET, PRESETS
 from singan_toolkit.training.settings import Settings
 
 MOST_STEPS = 120_000
-"""Of a scale that is trained anew by a bundle's settings: ten times as many as of preset ``paper``."""
+"""The most steps by which a scale is trained anew on a bundle's word: ten times as many as preset ``paper`` has."""
 MOST_VALUES = 1 << 27
-"""Of one layer in one such step: half a gigabyte."""
+"""The most values of one layer in one such step: half a gigabyte of them."""
 
 
 def train_bundle(
@@ -48,7 +48,7 @@ def train_bundle(
         settings: How to train.
         preset: Name of the preset that the settings came from, for the record.
         task: Name of the task whose profile they hold, for the record.
-        seed: Of everything random.
+        seed: The seed of everything random.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
         observer: Told what happens.
         undoes: What the networks learn to undo, if anything; see :func:`train_pyramid`.

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from singan_toolkit.errors import TrainingError as TrainingError
+from singan_toolkit.errors import TrainingError
 from singan_toolkit.pyramid.architecture import channels_at
 from singan_toolkit.pyramid.device import pick_device
 from singan_toolkit.pyramid.geometry import Geometry
@@ -119,7 +119,7 @@ class PyramidTraining:
         real: (1, 3, H, W) in -1..1, on the device to train on, of the size of the finest scale.
         geometry: Sizes of the scales.
         settings: How to train; ``precision`` may be ``auto``.
-        seed: Of everything random.
+        seed: The seed of everything random.
         undoes: What all scales that a picture can enter and that have a network learn to undo.
     """
 

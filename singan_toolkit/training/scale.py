@@ -115,11 +115,6 @@ class ScaleTraining:
                 yield {name: loss.item() for name, loss in self.losses.items()}
         self._settle()
 
-    def run(self, report: Callable[[int, dict[str, float]], None], report_due: Callable[[], bool]) -> None:
-        """Do all at once: :meth:`reports`, each given to ``report`` with the number of iterations done."""
-        for losses in self.reports(report_due):
-            report(self.done, losses)
-
     def _settle(self) -> None:
         if self.settings.weight_average:
             self.generator.load_state_dict(self.average, strict=False)

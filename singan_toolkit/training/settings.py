@@ -47,9 +47,11 @@ class Settings(BaseModel):
     gradient_penalty: float = Field(0.1, ge=0, le=1000, description="lambda of the gradient penalty")
     gradient_penalty_every: int = Field(1, ge=1, le=100, description="discriminator steps between penalties")
     reconstruction: float = Field(10.0, ge=0, le=1e6, description="alpha, weight of the reconstruction loss")
-    noise_amplitude: float = Field(0.1, ge=0, le=10, description="times the reconstruction's RMSE is sigma_n")
+    noise_amplitude: float = Field(
+        0.1, ge=0, le=10, description="noise of a scale, over the RMSE of the reconstruction that enters it"
+    )
     noise_padding: Literal["zeros", "noise"] = Field(
-        "zeros", description="noise ends where the picture does, or has its own beyond"
+        "zeros", description="noise beyond the picture's sides: none, or more of it"
     )
 
     crop: int = Field(0, ge=0, le=16384, description="side of the training crops, px; 0 is the whole picture")

@@ -16,12 +16,13 @@ from singan_toolkit.pyramid.resample import resize
 PATCH = 5
 ROUNDS = 10
 OUTLIER = 2
-"""Times the median: how far at most the rim of a hole pulls at what is inside. What the mask cuts through would pull
-farther, and bleed into the hole."""
+"""The largest correction that a pixel at the rim of a hole passes on into the hole, over the median of all of them.
+
+Where the mask cuts through a thing, that would be far larger, and the thing's colour would bleed into the hole."""
 
 
 def shrunk(hole: Tensor, size: tuple[int, int]) -> Tensor:
-    """A hole at another size: all pixels that more than a hundredth of is made of it.
+    """A hole at another size: every pixel of which the hole covers more than a hundredth.
 
     Args:
         hole: (H, W), bool.

@@ -17,7 +17,8 @@ import tifffile
 from PIL import Image, ImageCms
 from skimage.color import rgb2lab
 
-from singan_toolkit.imaging.pictures import Picture, PictureError, read_picture, write_picture
+from singan_toolkit.errors import PictureError
+from singan_toolkit.imaging.pictures import Picture, read_picture, write_picture
 
 PAGE = Path(__file__).parent / "pictures.md"
 MARK = "<!-- kinds -->\n"

@@ -15,19 +15,35 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from singan_toolkit.bundle import Bundle, BundleError
-    from singan_toolkit.imaging.pictures import Picture, PictureError
+    from singan_toolkit.bundle import Bundle
+    from singan_toolkit.errors import (
+        BundleError,
+        InputError,
+        PictureError,
+        TaskError,
+        ToolkitError,
+        TrainingError,
+        UnavailableError,
+        UsageError,
+    )
+    from singan_toolkit.imaging.pictures import Picture
+    from singan_toolkit.jobs import train
     from singan_toolkit.tasks.hooks import hookimpl
+    from singan_toolkit.tasks.injection import Change, Edge, Injected
     from singan_toolkit.tasks.runner import run
-    from singan_toolkit.tasks.task import Injection, Output, Plan, Profile, Result, Retraining, Task, TaskError
-    from singan_toolkit.tasks.train import train
+    from singan_toolkit.tasks.task import Candidates, Injection, Output, Plan, Profile, Result, Retraining, Task
 
     load = Bundle.load
 
 __all__ = [
     "Bundle",
     "BundleError",
+    "Candidates",
+    "Change",
+    "Edge",
+    "Injected",
     "Injection",
+    "InputError",
     "Output",
     "Picture",
     "PictureError",
@@ -37,6 +53,10 @@ __all__ = [
     "Retraining",
     "Task",
     "TaskError",
+    "ToolkitError",
+    "TrainingError",
+    "UnavailableError",
+    "UsageError",
     "hookimpl",
     "load",
     "run",
@@ -44,12 +64,17 @@ __all__ = [
 ]
 
 _ROOMS = {
-    "bundle": ("Bundle", "BundleError"),
-    "imaging.pictures": ("Picture", "PictureError"),
+    "bundle": ("Bundle",),
+    "errors": (
+        *("BundleError", "InputError", "PictureError", "TaskError"),
+        *("ToolkitError", "TrainingError", "UnavailableError", "UsageError"),
+    ),
+    "imaging.pictures": ("Picture",),
+    "jobs": ("train",),
     "tasks.hooks": ("hookimpl",),
+    "tasks.injection": ("Change", "Edge", "Injected"),
     "tasks.runner": ("run",),
-    "tasks.task": ("Injection", "Output", "Plan", "Profile", "Result", "Retraining", "Task", "TaskError"),
-    "tasks.train": ("train",),
+    "tasks.task": ("Candidates", "Injection", "Output", "Plan", "Profile", "Result", "Retraining", "Task"),
 }
 _ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}
 

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 from hypothesis import HealthCheck, settings
 
-from singan_toolkit.imaging.pictures import Picture, PictureError, read_picture
+from singan_toolkit.errors import PictureError
+from singan_toolkit.imaging.pictures import Picture, read_picture
 
 quick = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 

@@ -26,7 +26,7 @@ from singan_toolkit.pyramid.noise import Gaussian, RandomWalk, Reconstruction
 from singan_toolkit.pyramid.walk import reconstruct, walk
 from singan_toolkit.tasks import runner
 from singan_toolkit.tasks.manager import installed_plugins
-from singan_toolkit.tasks.runner import complete_options
+from singan_toolkit.tasks.options import complete_options
 
 quick = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
@@ -143,7 +143,7 @@ def clip_of(output: Output) -> Clip:
 
 def planned(bundle: Bundle, **options: Any) -> Plan:
     task = installed_plugins().task("animate")
-    return task.plan(bundle, scale=0, seed=0, **complete_options(task, options))
+    return task.plan(bundle, scale=0, seed=0, **task.prepare(bundle, **complete_options(task, options)))
 
 
 def leaps(frames: np.ndarray) -> np.ndarray:

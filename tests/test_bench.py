@@ -26,7 +26,8 @@ from singan_toolkit.bench.machine import convolution_peak, measure_machine, proc
 from singan_toolkit.bench.results import Comparison, Doing, Machine, Start, Trained, TrainedScale
 from singan_toolkit.bench.subject import Subject
 from singan_toolkit.cli import main
-from singan_toolkit.imaging.pictures import PictureError, read_picture
+from singan_toolkit.errors import PictureError
+from singan_toolkit.imaging.pictures import read_picture
 from singan_toolkit.measures import features
 from singan_toolkit.measures import samples as quality
 from singan_toolkit.measures.frechet import frechet_distance, moments

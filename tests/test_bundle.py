@@ -17,7 +17,7 @@ import torch
 
 import singan_toolkit as st
 from bundle_files import NO_DIGEST, python, said
-from singan_toolkit.manifest import FORMAT_VERSION
+from singan_toolkit.bundle.manifest import FORMAT_VERSION
 from singan_toolkit.pyramid.noise import Gaussian
 from singan_toolkit.pyramid.walk import reconstruct, walk
 

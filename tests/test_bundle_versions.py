@@ -13,7 +13,7 @@ import torch
 
 import singan_toolkit as st
 from bundle_files import Forgery, refusal, said
-from singan_toolkit.manifest import FORMAT_VERSION
+from singan_toolkit.bundle.manifest import FORMAT_VERSION
 from singan_toolkit.pyramid.noise import Gaussian
 from singan_toolkit.pyramid.walk import reconstruct, walk
 

@@ -31,7 +31,7 @@ def tiny(tiny_settings: dict[str, Any]) -> list[str]:
 class Idle:
     """A worker that never gets anything."""
 
-    picture = None
+    job = None
 
     def give(self, *_: object) -> None:
         pass
@@ -144,7 +144,7 @@ class TestTrain:
             asked.append(threads)
             return Idle()
 
-        monkeypatch.setattr("singan_toolkit.tasks.train_many.Worker", worker)
+        monkeypatch.setattr("singan_toolkit.batch.train_many.Worker", worker)
         tk("train", photo, *[photo.parent] * several, "-o", "out" if several else "out.sgb", "--threads", "3", *tiny)
         assert asked[-1] == 3
 

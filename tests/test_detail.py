@@ -7,9 +7,9 @@ import pytest
 import torch
 from scipy.ndimage import binary_dilation, gaussian_filter
 
+from singan_toolkit.errors import PictureError
 from singan_toolkit.imaging import detail
 from singan_toolkit.imaging.detail import transfer_detail
-from singan_toolkit.imaging.pictures import PictureError
 from singan_toolkit.imaging.tensors import to_rgb, to_tensor
 from singan_toolkit.pyramid.resample import resize
 

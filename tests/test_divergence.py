@@ -13,10 +13,10 @@ import torch
 from torch import Tensor
 
 import singan_toolkit as st
+from singan_toolkit.errors import TrainingError
 from singan_toolkit.pyramid.walk import Scale
 from singan_toolkit.training import clock
 from singan_toolkit.training.events import Event, ScaleFinished, ScaleRestarted, ScaleStarted
-from singan_toolkit.training.loop import TrainingError
 from singan_toolkit.training.losses import critic_loss, reconstruction_loss
 from singan_toolkit.training.settings import settings_of
 from training_runs import Options, is_finite, of_kind, real_scales, rmse, same, train, with_and_without_reflection

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as some
 
-from singan_toolkit.pyramid.geometry import Geometry, Step, nearest
+from singan_toolkit.pyramid.geometry import Geometry, Size, Step, nearest
 
 Sizes = list[tuple[int, int]]
 
@@ -214,3 +214,16 @@ class TestNearest:
     @pytest.mark.parametrize(("value", "whole"), [(102.5, 103), (152.5, 153), (1.5, 2), (-2.5, -2), (10 * 1.15, 12)])
     def test_examples(self, value: float, whole: int) -> None:
         assert nearest(value) == whole
+
+
+def test_a_size_is_a_pair_and_reads_as_people_write_it() -> None:
+    height, width = Size(3, 5)
+    assert (height, width) == (3, 5) == Size(3, 5)
+    assert f"{Size(3, 5)}" == str(Size(3, 5)) == "5x3"
+
+
+def test_a_picture_enters_at_the_size_of_the_scale_below() -> None:
+    finest = (2 * GEOMETRY.finest.height, GEOMETRY.finest.width)
+    for scale in range(1, len(GEOMETRY.sizes)):
+        assert GEOMETRY.entry_size(scale) == GEOMETRY.sizes[scale - 1]
+        assert GEOMETRY.entry_size(scale, finest) == GEOMETRY.size_at(scale - 1, finest)

@@ -19,8 +19,8 @@ from PIL import Image
 
 import singan_toolkit as st
 from bundle_files import NO_DIGEST, Forgery, Place, refusal
-from singan_toolkit.manifest import Architecture, Manifest, ScaleRecord
-from singan_toolkit.pyramid.geometry import Geometry
+from singan_toolkit.bundle.manifest import Architecture, Manifest, ScaleRecord
+from singan_toolkit.pyramid.geometry import Geometry, Size
 
 
 def forged(path: Path, like: Path, place: Place, value: Any) -> Path:
@@ -74,7 +74,7 @@ def test_every_division_of_a_picture_can_be_read_again(
 @given(some.floats(1, 1.2), some.integers(1, 500), some.integers(1, 500), some.floats(1.01, 16))
 def test_growing_beyond_the_finest_scale_ends(factor: float, height: int, width: int, growth: float) -> None:
     wanted = round(height * growth), round(width * growth)
-    steps = Geometry(((5, 5), (5, 5)), factor).upward((height, width), wanted)
+    steps = Geometry((Size(5, 5), Size(5, 5)), factor).upward((height, width), wanted)
     assert len(steps) <= 60
     assert not steps or (steps[-1].height, steps[-1].width) == wanted
 

@@ -14,8 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageCms
 
+from singan_toolkit.errors import PictureError
 from singan_toolkit.imaging.decoding import decode
-from singan_toolkit.imaging.pictures import PictureError, read_picture
+from singan_toolkit.imaging.pictures import read_picture
 
 
 def _make_kinds() -> ModuleType:

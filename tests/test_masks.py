@@ -14,8 +14,9 @@ from PIL import Image
 from scipy.ndimage import gaussian_filter
 
 from picture_files import quick
+from singan_toolkit.errors import PictureError
 from singan_toolkit.imaging.masks import feather, mask_of
-from singan_toolkit.imaging.pictures import Picture, PictureError, read_picture
+from singan_toolkit.imaging.pictures import Picture, read_picture
 
 
 class TestMask:

@@ -25,9 +25,9 @@ from singan_toolkit import Bundle, BundleError, Output, Picture, Plan, run
 from singan_toolkit.imaging.palette import Palette
 from singan_toolkit.imaging.pictures import read_picture, write_picture
 from singan_toolkit.tasks.manager import installed_plugins
-from singan_toolkit.tasks.runner import complete_options
+from singan_toolkit.tasks.options import complete_options
+from singan_toolkit.training.bundles import retrain_scale
 from singan_toolkit.training.events import Event, ScaleFinished, TrainingStarted
-from singan_toolkit.training.train import retrain_scale
 
 GREY_SKY_AND_SOIL = [(120, 160, 210), (110, 90, 50), (235, 60, 50)]
 
@@ -52,7 +52,7 @@ def painted(path: Path, height: int = 32, width: int = 40) -> Path:
 
 def planned(bundle: Bundle, scale: int, **options: Any) -> Plan:
     task = installed_plugins().task("paint2image")
-    return task.plan(bundle, scale=scale, seed=0, **complete_options(task, options))
+    return task.plan(bundle, scale=scale, seed=0, **task.prepare(bundle, **complete_options(task, options)))
 
 
 def colors_in(picture: Tensor) -> np.ndarray:

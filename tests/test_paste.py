@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from picture_files import noise
+from singan_toolkit.errors import PictureError
 from singan_toolkit.imaging.paste import Pasted, paste
-from singan_toolkit.imaging.pictures import Picture, PictureError
+from singan_toolkit.imaging.pictures import Picture
 
 
 def black(height: int = 60, width: int = 80) -> Picture:

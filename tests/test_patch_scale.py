@@ -30,8 +30,8 @@ from singan_toolkit.pyramid.patch_scale import (
 )
 from singan_toolkit.pyramid.resample import resize
 from singan_toolkit.pyramid.walk import Scale, reconstruct, walk
+from singan_toolkit.training.bundles import retrain_scale, train_bundle
 from singan_toolkit.training.settings import settings_of
-from singan_toolkit.training.train import retrain_scale, train_bundle
 
 TASKS_OF_A_PICTURE = [
     ("generate", dict(count=2)),

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from picture_files import deep_png_pixels, noise, quick
-from singan_toolkit.imaging.pictures import WRITABLE, Picture, PictureError, encode_picture, read_picture, write_picture
+from singan_toolkit.errors import PictureError
+from singan_toolkit.imaging.pictures import WRITABLE, Picture, encode_picture, read_picture, write_picture
 from singan_toolkit.imaging.tensors import to_bytes, to_rgb, to_tensor
 
 

@@ -12,7 +12,7 @@ from PIL import Image, ImageCms, ImageOps
 
 from singan_toolkit import Bundle, Picture, PictureError, run
 from singan_toolkit.imaging.pictures import picture_of, read_picture, write_picture
-from singan_toolkit.tasks.runner import complete_options
+from singan_toolkit.tasks.options import complete_options
 
 GRADIENT = (np.mgrid[:32, :40].sum(axis=0) * 3).astype(np.uint8)
 

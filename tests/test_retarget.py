@@ -17,7 +17,7 @@ import singan_toolkit
 from singan_toolkit import Bundle, Output, Picture, PictureError, Plan, TaskError, run
 from singan_toolkit.imaging.pictures import read_picture, write_picture
 from singan_toolkit.tasks.manager import installed_plugins
-from singan_toolkit.tasks.runner import complete_options
+from singan_toolkit.tasks.options import complete_options
 
 quick = settings(max_examples=16, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
@@ -33,7 +33,7 @@ def picture_of(output: Output) -> Picture:
 
 def planned(bundle: Bundle, scale: int = 2, seed: int = 0, **options: Any) -> Plan:
     task = installed_plugins().task("retarget")
-    return task.plan(bundle, scale=scale, seed=seed, **complete_options(task, options))
+    return task.plan(bundle, scale=scale, seed=seed, **task.prepare(bundle, **complete_options(task, options)))
 
 
 def allowed(height: float, width: float) -> bool:

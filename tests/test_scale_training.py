@@ -21,7 +21,7 @@ from singan_toolkit.training.losses import adversarial_loss, critic_loss, gradie
 from singan_toolkit.training.scale import Diverged, ScaleTraining
 from singan_toolkit.training.settings import Settings, settings_of
 from singan_toolkit.training.slope import input_slope
-from training_runs import with_and_without_reflection
+from training_runs import run_to_the_end, with_and_without_reflection
 
 
 def scale_data(amplitude: float = 0.05) -> ScaleData:
@@ -64,7 +64,7 @@ def learning_rates(settings: Settings, iterations: int) -> list[tuple[float, ...
         optimizers = itertools.chain(*training.optimizers.values())
         rates.append(tuple(group["lr"] for optimizer in optimizers for group in optimizer.param_groups))
 
-    training.run(note, always)
+    run_to_the_end(training, note, always)
     return rates
 
 
@@ -84,7 +84,9 @@ def test_a_linear_decay_falls_steadily_towards_nothing() -> None:
 
 def test_a_report_tells_the_iterations_done_and_three_losses() -> None:
     told: list[tuple[int, dict[str, float]]] = []
-    scale_training(settings_of("draft", precision="float32"), 5).run(lambda *report: told.append(report), always)
+    run_to_the_end(
+        scale_training(settings_of("draft", precision="float32"), 5), lambda *report: told.append(report), always
+    )
     assert [done for done, _ in told] == [1, 2, 3, 4, 5]
     assert all(losses.keys() == {"discriminator", "generator", "reconstruction"} for _, losses in told)
     assert all(np.isfinite(list(losses.values())).all() for _, losses in told)
@@ -93,7 +95,7 @@ def test_a_report_tells_the_iterations_done_and_three_losses() -> None:
 def test_only_the_end_is_reported_when_no_report_is_due() -> None:
     told: list[int] = []
     training = scale_training(settings_of("draft", precision="float32"), 7)
-    training.run(lambda done, losses: told.append(done), lambda: False)
+    run_to_the_end(training, lambda done, losses: told.append(done), lambda: False)
     assert told == [7]
 
 
@@ -102,7 +104,7 @@ def test_training_a_scale_lowers_its_reconstruction_error(preset: str) -> None:
     settings = settings_of(preset, precision="float32", reconstruction=100, learning_rate=3e-3)
     told: list[float] = []
     training = scale_training(settings, 40 if preset == "draft" else 15)
-    training.run(lambda done, losses: told.append(losses["reconstruction"]), always)
+    run_to_the_end(training, lambda done, losses: told.append(losses["reconstruction"]), always)
     assert np.mean(told[-3:]) < 0.5 * told[0]
 
 
@@ -113,7 +115,7 @@ def test_the_final_weights_are_an_average_of_those_passed_through() -> None:
     def note(done: int, losses: dict[str, float]) -> None:
         passed.append([p.detach().clone() for p in training.generator.parameters()])
 
-    training.run(note, always)
+    run_to_the_end(training, note, always)
     for n, final in enumerate(training.generator.parameters()):
         trace = torch.stack([weights[n] for weights in passed])
         assert (final >= trace.amin(dim=0) - 1e-6).all()
@@ -130,13 +132,13 @@ def test_without_an_average_the_last_weights_stay() -> None:
     def note(done: int, losses: dict[str, float]) -> None:
         last[:] = [p.detach().clone() for p in training.generator.parameters()]
 
-    training.run(note, always)
+    run_to_the_end(training, note, always)
     assert all(torch.equal(p.detach(), kept) for p, kept in zip(training.generator.parameters(), last, strict=True))
 
 
 def test_settled_statistics_are_those_of_the_final_generator() -> None:
     training = scale_training(settings_of("paper", discriminator_steps=1, generator_steps=1), 6, amplitude=0.0)
-    training.run(lambda done, losses: None, always)
+    run_to_the_end(training, lambda done, losses: None, always)
     data = training.data
     seen = F.pad(torch.cat([data.samples, data.reconstruction_base]), (5,) * 4)
     layers = [m for m in training.generator.modules() if isinstance(m, (nn.Conv2d, nn.BatchNorm2d))]
@@ -151,7 +153,7 @@ def test_settled_statistics_are_those_of_the_final_generator() -> None:
 
 def test_a_trained_generator_folds_into_the_same_function() -> None:
     training = scale_training(settings_of("paper"), 4)
-    training.run(lambda done, losses: None, always)
+    run_to_the_end(training, lambda done, losses: None, always)
     picture = torch.randn(2, 3, 30, 34, generator=torch.Generator().manual_seed(0))
     folded = fold(training.generator)(picture)
     torch.testing.assert_close(folded, training.generator.eval()(picture).detach(), atol=1e-5, rtol=0)
@@ -161,7 +163,7 @@ def test_the_critic_scores_the_real_picture_higher() -> None:
     settings = settings_of("draft", discriminator_steps=5, learning_rate=2e-3, precision="float32")
     told: list[float] = []
     training = scale_training(settings, 3)
-    training.run(lambda done, losses: told.append(losses["discriminator"]), always)
+    run_to_the_end(training, lambda done, losses: told.append(losses["discriminator"]), always)
     assert max(told) < 0
     assert told[1] < told[0]
     data = training.data
@@ -176,7 +178,7 @@ def test_the_critic_is_shown_pictures_continued_by_reflection(reflect: bool) -> 
     training = scale_training(settings, 2)
     shown: list[Tensor] = []
     training.discriminator.register_forward_pre_hook(lambda module, inputs: shown.append(inputs[0].detach()))
-    training.run(lambda done, losses: None, always)
+    run_to_the_end(training, lambda done, losses: None, always)
     real = training.data.real[0].numpy()
     wanted = np.pad(real, ((0, 0), (5, 5), (5, 5)), mode="reflect") if reflect else real
     assert {tuple(pictures.shape[-2:]) for pictures in shown} == {wanted.shape[1:]}
@@ -193,7 +195,7 @@ def test_the_penalty_holds_the_critics_slopes_near_one() -> None:
             "draft", gradient_penalty=weight, gradient_penalty_every=1, learning_rate=3e-3, precision="float32"
         )
         training = scale_training(settings, 60)
-        training.run(lambda done, losses: None, always)
+        run_to_the_end(training, lambda done, losses: None, always)
         mix = torch.full((1, 1, 1, 1), 0.5)
         slope_at = partial(input_slope, training.discriminator)
         penalty = gradient_penalty(slope_at, training.data.real, training.data.samples, mix)
@@ -234,7 +236,7 @@ def test_one_step_of_each_network_follows_the_gradients_worked_out_by_hand(
 
     monkeypatch.setattr(training.cropper, "draw", seen_draw)
     monkeypatch.setattr("singan_toolkit.training.scale.gradient_penalty", seen_penalty)
-    training.run(lambda done, losses: None, always)
+    run_to_the_end(training, lambda done, losses: None, always)
     batch, (mix,) = batches[0], mixes
 
     def shown(picture: Tensor) -> Tensor:
@@ -283,7 +285,7 @@ def test_the_critic_alone_draws_the_fakes_towards_the_real_picture() -> None:
         means.append(training.generator(F.pad(bright.samples, (5,) * 4)).mean().item())
 
     note()
-    training.run(note, always)
+    run_to_the_end(training, note, always)
     assert abs(means[0]) < 0.1
     assert np.mean(means) > 0.2
 
@@ -304,7 +306,7 @@ def test_steps_and_penalties_are_as_many_as_set(
     for loss in (critic_loss, adversarial_loss, gradient_penalty):
         monkeypatch.setattr(f"singan_toolkit.training.scale.{loss.__name__}", counted(loss))
     settings = settings_of(preset, precision="float32")
-    scale_training(settings, 4).run(lambda done, losses: None, always)
+    run_to_the_end(scale_training(settings, 4), lambda done, losses: None, always)
     penalties = -(-4 // settings.gradient_penalty_every) * steps[0]
     assert calls == {"critic_loss": 4 * steps[0], "adversarial_loss": 4 * steps[1], "gradient_penalty": penalties}
 
@@ -337,5 +339,5 @@ def test_an_exploded_loss_ends_the_scale(monkeypatch: pytest.MonkeyPatch, value:
 
     monkeypatch.setattr("singan_toolkit.training.scale.critic_loss", explode)
     with pytest.raises(Diverged) as diverged:
-        scale_training(settings_of("draft", precision="float32"), 9).run(lambda done, losses: None, always)
+        run_to_the_end(scale_training(settings_of("draft", precision="float32"), 9), lambda done, losses: None, always)
     assert diverged.value.iteration == 4

@@ -25,7 +25,7 @@ from singan_toolkit.pyramid.constraints import BackProjection
 from singan_toolkit.pyramid.geometry import Geometry, Size
 from singan_toolkit.pyramid.walk import walk
 from singan_toolkit.tasks.manager import installed_plugins
-from singan_toolkit.tasks.runner import complete_options
+from singan_toolkit.tasks.options import complete_options
 
 NOT_TRAINED_FOR_IT = "not trained with --for super-resolution"
 
@@ -38,10 +38,10 @@ def picture_of(output: Output) -> Picture:
 
 def planned(bundle: Bundle, **options: Any) -> Plan:
     task = installed_plugins().task("super-resolution")
-    return task.plan(bundle, scale=0, seed=0, **complete_options(task, options))
+    return task.plan(bundle, scale=0, seed=0, **task.prepare(bundle, **complete_options(task, options)))
 
 
-def by_pillow(picture: np.ndarray, size: Size) -> np.ndarray:
+def by_pillow(picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """(h, w, 3), any range, resized to (height, width) of ``size``: antialiased bicubic of another maker."""
     channels = [Image.fromarray(np.ascontiguousarray(channel, np.float32)) for channel in np.moveaxis(picture, 2, 0)]
     return np.stack([np.asarray(one.resize(size[::-1], Image.Resampling.BICUBIC)) for one in channels], axis=-1)
@@ -103,7 +103,7 @@ class TestSteps:
     def test_lead_from_the_picture_to_the_size_that_is_wanted(self, size: Size, factor: float, growth: float) -> None:
         wanted = round(size[0] * growth), round(size[1] * growth)
         assume(math.prod(wanted) > math.prod(size))
-        steps = Geometry(((5, 5), (6, 6), (7, 7)), factor).upward(size, wanted)
+        steps = Geometry((Size(5, 5), Size(6, 6), Size(7, 7)), factor).upward(size, wanted)
         assert {step.scale for step in steps} == {2}
         assert (steps[-1].height, steps[-1].width) == wanted
         for before, after in pairwise([size, *((step.height, step.width) for step in steps)]):
@@ -116,7 +116,7 @@ class TestSteps:
     ) -> None:
         wanted = round(size[0] * growth), round(size[1] * growth)
         assume(min(wanted) > min(size))
-        number = len(Geometry(((5, 5), (7, 7)), factor).upward(size, wanted))
+        number = len(Geometry((Size(5, 5), Size(7, 7)), factor).upward(size, wanted))
         whole = math.sqrt(math.prod(wanted) / math.prod(size))
 
         def off(steps: int) -> float:
@@ -129,7 +129,9 @@ class TestSteps:
 
     @given(size=st.integers(100, 300), factor=st.floats(1.2, 2), growth=st.floats(2, 16))
     def test_grow_equally(self, size: int, factor: float, growth: float) -> None:
-        steps = Geometry(((5, 5), (7, 7)), factor).upward((size, size), (round(size * growth), round(size * growth)))
+        steps = Geometry((Size(5, 5), Size(7, 7)), factor).upward(
+            (size, size), (round(size * growth), round(size * growth))
+        )
         ratios = [after / before for before, after in pairwise([size, *(step.height for step in steps)])]
         assert max(ratios) / min(ratios) < 1 + 4 / size
 
@@ -137,12 +139,14 @@ class TestSteps:
         ("growth", "number"), [(4 / 3, 1), ((4 / 3) ** 2, 2), ((4 / 3) ** 5, 5), (1.1, 1), (2, 2), (4, 5), (16, 10)]
     )
     def test_are_of_a_known_number(self, growth: float, number: int) -> None:
-        steps = Geometry(((25, 25), (33, 33)), 4 / 3).upward((243, 243), (round(243 * growth), round(243 * growth)))
+        steps = Geometry((Size(25, 25), Size(33, 33)), 4 / 3).upward(
+            (243, 243), (round(243 * growth), round(243 * growth))
+        )
         assert len(steps) == number
 
     @pytest.mark.parametrize("wanted", [(30, 40), (29, 40), (10, 12), (60, 20)])
     def test_lead_to_no_smaller_size(self, wanted: Size) -> None:
-        assert Geometry(((5, 5), (7, 7)), 4 / 3).upward((30, 40), wanted) == ()
+        assert Geometry((Size(5, 5), Size(7, 7)), 4 / 3).upward((30, 40), wanted) == ()
 
     def test_start_at_the_picture_itself(self, tiny_bundle: Bundle, photo: Path) -> None:
         plan = planned(tiny_bundle, picture=photo, factor=1.2)

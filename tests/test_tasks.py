@@ -19,7 +19,7 @@ from singan_toolkit.imaging.pictures import write_picture
 from singan_toolkit.pyramid.noise import Gaussian
 from singan_toolkit.tasks import runner
 from singan_toolkit.tasks.manager import installed_plugins
-from singan_toolkit.tasks.runner import complete_options
+from singan_toolkit.tasks.options import complete_options
 from singan_toolkit.tasks.task import RESERVED, problem_with
 
 

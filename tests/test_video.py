@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageSequence
 
-from singan_toolkit.imaging.pictures import PictureError
+from singan_toolkit.errors import PictureError
 from singan_toolkit.imaging.video import CLIP_ENDINGS, Clip, write_clip
 
 ANIMATIONS = (".gif", ".webp", ".apng")

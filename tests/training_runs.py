@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from torch.nn import functional as F
 
 import singan_toolkit as st
 from singan_toolkit.training.events import Event
+from singan_toolkit.training.scale import ScaleTraining
 
 Options = dict[str, Any]
 
@@ -61,3 +63,11 @@ def rmse(first: Tensor, second: Tensor) -> float:
 
 
 with_and_without_reflection = pytest.mark.parametrize("reflect", [False, True], ids=["zeros", "reflected"])
+
+
+def run_to_the_end(
+    training: ScaleTraining, report: Callable[[int, dict[str, float]], object], due: Callable[[], bool]
+) -> None:
+    """Train a scale, and pass on the number of iterations done and the losses at each report."""
+    for losses in training.reports(due):
+        report(training.done, losses)

@@ -63,6 +63,8 @@ class Animate(Task):
 
     def plan(self, bundle: Bundle, *, scale: int, seed: int, **options: Any) -> Plan:
         """All scales, a frame a sample; z* below the start scale."""
+        import torch
+
         from singan_toolkit.imaging.tensors import to_tensor
         from singan_toolkit.pyramid.geometry import Step
         from singan_toolkit.pyramid.noise import RandomWalk, Reconstruction, SwitchAt
@@ -72,7 +74,7 @@ class Animate(Task):
         start, scales = options["start_scale"], len(bundle.geometry.sizes)
         if start >= scales:
             raise TaskError(f"there is no scale {start} to start at: this bundle has scales 0 to {scales - 1}")
-        z_star, geometry = bundle.pyramid("cpu").z_star, bundle.geometry
+        z_star, geometry = torch.from_numpy(bundle.z_star), bundle.geometry
 
         def wandering(seed: int) -> RandomWalk:
             return RandomWalk(z_star, options["frames"], options["loop"], options["alpha"], options["beta"], seed)

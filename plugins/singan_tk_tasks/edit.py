@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from singan_tk_tasks.injected import Change, Edge, Injected
-from singan_toolkit import Injection, Task, TaskError, hookimpl
+from singan_toolkit import Change, Edge, Injected, Injection, Task, TaskError, hookimpl
 
 if TYPE_CHECKING:
     import numpy as np
@@ -53,7 +52,7 @@ class Edit(Injected):
             outside = read_picture(options["picture"])
             if outside.size != edited.size:
                 raise TaskError(
-                    f"{outside.name} is {_size(outside)} pixels and {edited.name} {_size(edited)}: "
+                    f"{outside.name} is {outside.size} pixels and {edited.name} {edited.size}: "
                     "give the original at the size of the edited picture"
                 )
         else:
@@ -67,10 +66,6 @@ class Edit(Injected):
             original = Picture(bundle.picture, "the training picture") if outside is edited else outside
             mask = _difference(edited, original)
         return Change(edited, mask, outside, opaque=mask | (outside.pixels[..., -1] > 0))
-
-
-def _size(picture: Picture) -> str:
-    return f"{picture.size[1]}x{picture.size[0]}"
 
 
 def _difference(edited: Picture, original: Picture) -> np.ndarray:

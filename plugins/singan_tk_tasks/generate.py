@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from singan_toolkit import Output, Plan, Result, Task, TaskError, hookimpl
+from singan_toolkit import Candidates, Output, Plan, Result, Task, TaskError, hookimpl
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -54,8 +53,8 @@ class Generate(Task):
 
     def plan(self, bundle: Bundle, *, scale: int, seed: int, **options: Any) -> Plan:
         """All scales from noise, or from z* up to the start scale."""
-        from singan_toolkit.imaging.tensors import to_tensor
-        from singan_toolkit.pyramid.layout import most_typical
+        import torch
+
         from singan_toolkit.pyramid.noise import (
             AS_TRAINED,
             VARIETY,
@@ -76,22 +75,24 @@ class Generate(Task):
                 "a start scale keeps the training picture's layout, so width and height cannot be changed too"
             )
         varieties = tuple(options["variety"])
-        z_star = None if bundle.manifest.patch_scales else bundle.pyramid("cpu").z_star
-        if size != (height, width) and z_star is not None and min(varieties) < AS_TRAINED:
+        z_star = torch.from_numpy(bundle.z_star)
+        from_z_star = None if bundle.geometry.patch_scales else z_star
+        if size != (height, width) and from_z_star is not None and min(varieties) < AS_TRAINED:
             raise TaskError(
                 f"this bundle holds the picture at its own size only, to which --variety below {AS_TRAINED} leads: "
                 "leave out width and height"
             )
-        pyramid, route = bundle.pyramid("cpu"), bundle.geometry.route(finest=size)
-        chosen: Sequence[int] = range(options["count"])
-        noise: NoiseSource = Varied(Gaussian(seed), varieties, z_star)
+        noise: NoiseSource = Varied(Gaussian(seed), varieties, from_z_star)
         if start:
-            noise = SwitchAt(start, Reconstruction(pyramid.z_star), noise)
-        else:  # at the same variety for all, so that the same layout is seen to go further
-            real = to_tensor(bundle.picture)
-            chosen = most_typical(pyramid, real, route, Gaussian(seed), chosen, options["candidates"])
-        samples = [number + VARIETY * nth for number in chosen for nth in range(len(varieties))]
-        return Plan(route=route, noise=noise, samples=samples, material=(seed, varieties))
+            noise = SwitchAt(start, Reconstruction(z_star), noise)
+        return Plan(
+            route=bundle.geometry.route(finest=size),
+            noise=noise,
+            samples=[number + VARIETY * nth for number in range(options["count"]) for nth in range(len(varieties))],
+            # At the same variety for all, so that the same layout is seen to go further.
+            candidates=None if start else Candidates(options["candidates"], Gaussian(seed)),
+            material=(seed, varieties),
+        )
 
     def finish(self, walked: Tensor, plan: Plan) -> Output:
         """One picture a sample, named by the seed that draws it alone."""

@@ -10,8 +10,19 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from singan_tk_tasks.disturbed import disturbed
-from singan_tk_tasks.injected import Change, Edge, Injected
-from singan_toolkit import Injection, Plan, Profile, Retraining, Task, TaskError, hookimpl
+from singan_toolkit import (
+    Change,
+    Edge,
+    Injected,
+    Injection,
+    Plan,
+    Profile,
+    Retraining,
+    Task,
+    TaskError,
+    UsageError,
+    hookimpl,
+)
 
 if TYPE_CHECKING:
     from singan_toolkit import Bundle
@@ -83,10 +94,10 @@ class Harmonize(Injected):
             )
         return _composite(options) if options["composite"] else _pasted(bundle, options)
 
-    def plan(self, bundle: Bundle, *, scale: int, seed: int, **options: Any) -> Plan:
+    def plan(self, bundle: Bundle, *, scale: int, seed: int, **prepared: Any) -> Plan:
         """Walk the scales above the injection scale, with networks trained for it where that is asked for."""
-        plan = super().plan(bundle, scale=scale, seed=seed, **options)
-        if not options["adapt"] or bundle.manifest.training.task == self.name:
+        plan = super().plan(bundle, scale=scale, seed=seed, **prepared)
+        if not prepared["adapt"] or bundle.manifest.training.task == self.name:
             return plan
         first = max(1, bundle.geometry.patch_scales)
         return replace(plan, retraining=Retraining(first, disturbed, "adapted", restores=True))
@@ -115,7 +126,7 @@ def _pasted(bundle: Bundle, options: dict[str, Any]) -> Change:
 
     from singan_toolkit.imaging.masks import mask_of
     from singan_toolkit.imaging.paste import paste
-    from singan_toolkit.imaging.pictures import Picture, PictureError, read_picture
+    from singan_toolkit.imaging.pictures import Picture, read_picture
 
     background = options["background"]
     picture = read_picture(background) if background else Picture(bundle.picture, "the training picture")
@@ -134,9 +145,7 @@ def _pasted(bundle: Bundle, options: dict[str, Any]) -> Change:
         mask = mask_of(read_picture(mask_file), cutout.size) if mask_file else None
         try:
             pasted = paste(picture, cutout, mask=mask, at=at, size=size, rotate=rotate, flip=flip)
-        except PictureError:
-            raise
-        except ValueError as error:
+        except UsageError as error:
             raise TaskError(str(error)) from error
         picture, objects = pasted.picture, objects | pasted.mask
         notes += [pasted.note] if pasted.note else []

@@ -39,26 +39,32 @@ class PaintToImage(Task):
         ),
     )
 
-    def plan(self, bundle: Bundle, *, scale: int, seed: int, **options: Any) -> Plan:
-        """Shrink the painting to below the injection scale, walk the scales above, and on to the painting's size."""
+    def prepare(self, bundle: Bundle, **options: Any) -> dict[str, Any]:
+        """Read the painting, as a layer over the training picture where it is transparent."""
         import torch
 
-        from singan_toolkit.imaging.palette import Palette
         from singan_toolkit.imaging.pictures import read_picture
         from singan_toolkit.imaging.tensors import to_tensor
-        from singan_toolkit.pyramid.noise import Gaussian
         from singan_toolkit.pyramid.resample import resize
 
         painting = read_picture(options["paint"])
-        geometry = bundle.geometry
-        finest = geometry.fit(painting.size)
         given = to_tensor(painting.rgb)
-        if painting.alpha is not None:  # a layer over the training picture
+        if painting.alpha is not None:
             alpha = torch.from_numpy(painting.alpha)
             given = given * alpha + resize(to_tensor(bundle.picture), painting.size).clamp(-1, 1) * (1 - alpha)
-        start = resize(given, geometry.size_at(scale - 1, finest))
+        return dict(painting=painting, given=given, quantize=options["quantize"])
+
+    def plan(self, bundle: Bundle, *, scale: int, seed: int, **prepared: Any) -> Plan:
+        """Shrink the painting to below the injection scale, walk the scales above, and on to the painting's size."""
+        from singan_toolkit.imaging.palette import Palette
+        from singan_toolkit.pyramid.noise import Gaussian
+        from singan_toolkit.pyramid.resample import resize
+
+        painting, given, geometry = prepared["painting"], prepared["given"], bundle.geometry
+        finest = geometry.fit(painting.size)
+        start = resize(given, geometry.entry_size(scale, finest))
         retraining = None
-        if options["quantize"]:
+        if prepared["quantize"]:
             palette = Palette.of_picture(bundle.picture, COLORS)
             start = palette.quantize(resize(start, geometry.size_at(scale, finest)))
             if scale >= geometry.patch_scales:  # patches take quantized colours as they are

@@ -49,22 +49,26 @@ class Retarget(Task):
         ),
     )
 
-    def plan(self, bundle: Bundle, *, scale: int, seed: int, **options: Any) -> Plan:
+    def prepare(self, bundle: Bundle, **options: Any) -> dict[str, Any]:
+        """Read the original, if there is one, and find out which size is asked for."""
+        from singan_toolkit.imaging.original import read_original
+
+        original = read_original(options["picture"], bundle.picture) if options["picture"] else None
+        now = original.size if original else bundle.geometry.finest
+        return dict(original=original, now=now, wanted=_wanted(options, now), source=options["source"])
+
+    def plan(self, bundle: Bundle, *, scale: int, seed: int, **prepared: Any) -> Plan:
         """The scales stretched to the new shape, from the stretched picture or from noise."""
         import torch
 
-        from singan_toolkit.imaging.original import read_original
         from singan_toolkit.imaging.tensors import to_tensor
         from singan_toolkit.pyramid.noise import Gaussian
         from singan_toolkit.pyramid.resample import resize
 
-        geometry = bundle.geometry
-        original = read_original(options["picture"], bundle.picture) if options["picture"] else None
-        now = original.size if original else geometry.finest
-        wanted = _wanted(options, now)
-        finest = _walked(wanted, now, geometry.finest)
+        original, wanted, geometry = prepared["original"], prepared["wanted"], bundle.geometry
+        finest = _walked(wanted, prepared["now"], geometry.finest)
         picture = to_tensor(bundle.picture)
-        from_image = options["source"] == "image"
+        from_image = prepared["source"] == "image"
         if not from_image and scale != self.injection.scale(len(geometry.sizes)):
             raise TaskError("--scale goes with --from image; noise enters at the coarsest scale")
         route = geometry.route(scale if from_image else 0, finest)
@@ -73,7 +77,7 @@ class Retarget(Task):
         return Plan(
             route=route,
             noise=Gaussian(seed),
-            start=resize(picture, geometry.size_at(scale - 1, finest)) if from_image else None,
+            start=resize(picture, geometry.entry_size(scale, finest)) if from_image else None,
             given=resize(picture, (route[-1].height, route[-1].width)).clamp(-1, 1),
             focus=torch.ones((route[-1].height, route[-1].width), dtype=torch.bool),
             material=(wanted, original, picture),
@@ -95,7 +99,7 @@ class Retarget(Task):
 
 def _wanted(options: dict[str, Any], now: Size) -> Size:
     """The size that is asked for; with a shape alone, one with as many pixels as now."""
-    from singan_toolkit.pyramid.geometry import nearest
+    from singan_toolkit.pyramid.geometry import Size, nearest
 
     width, height, aspect = options["width"], options["height"], options["aspect"]
     if aspect:
@@ -112,21 +116,21 @@ def _wanted(options: dict[str, Any], now: Size) -> Size:
             width = nearest(height * shape)
     elif not width and not height:
         raise TaskError("give the new shape: --width, --height, or --aspect")
-    height, width = now[0] if height is None else height, now[1] if width is None else width
-    if max(height, width) > MOST * (min(height, width) + 1):  # plus 1: sizes are rounded
-        raise TaskError(f"{width}x{height} pixels is longer than {MOST}:1: give a shape from 1:{MOST} to {MOST}:1")
-    if height * width > MAX_PIXELS:
-        raise TaskError(f"{width}x{height} pixels are more than {MAX_PIXELS / 1e6:.0f} million: ask for fewer")
-    return height, width
+    wanted = Size(now.height if height is None else height, now.width if width is None else width)
+    if max(wanted) > MOST * (min(wanted) + 1):  # plus 1: sizes are rounded
+        raise TaskError(f"{wanted} pixels is longer than {MOST}:1: give a shape from 1:{MOST} to {MOST}:1")
+    if math.prod(wanted) > MAX_PIXELS:
+        raise TaskError(f"{wanted} pixels are more than {MAX_PIXELS / 1e6:.0f} million: ask for fewer")
+    return wanted
 
 
 def _walked(wanted: Size, now: Size, finest: Size) -> Size:
     """The size at which to walk: things keep their size, unless the whole is asked for larger or smaller than now."""
-    from singan_toolkit.pyramid.geometry import nearest
+    from singan_toolkit.pyramid.geometry import Size, nearest
 
     shares = wanted[0] / now[0], wanted[1] / now[1]
     larger = sorted((1.0, *shares))[1]
-    return max(1, nearest(finest[0] * shares[0] / larger)), max(1, nearest(finest[1] * shares[1] / larger))
+    return Size(max(1, nearest(finest[0] * shares[0] / larger)), max(1, nearest(finest[1] * shares[1] / larger)))
 
 
 @hookimpl

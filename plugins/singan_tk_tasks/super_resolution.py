@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -46,16 +47,15 @@ class SuperResolution(Task):
         from singan_toolkit.imaging.original import read_original
         from singan_toolkit.imaging.tensors import to_tensor
         from singan_toolkit.pyramid.constraints import BackProjection
-        from singan_toolkit.pyramid.geometry import nearest
+        from singan_toolkit.pyramid.geometry import Size, nearest
         from singan_toolkit.pyramid.noise import Silence
 
         file, factor = options["picture"], options["factor"]
         picture = read_original(file, bundle.picture) if file else Picture(bundle.picture, bundle.name)
-        height, width = picture.size
-        wanted = nearest(height * factor), nearest(width * factor)
-        if wanted[0] * wanted[1] > MAX_PIXELS:
+        wanted = Size(*(nearest(side * factor) for side in picture.size))
+        if math.prod(wanted) > MAX_PIXELS:
             raise TaskError(
-                f"{factor:g} times {width}x{height} is {wanted[1]}x{wanted[0]} pixels, "
+                f"{factor:g} times {picture.size} is {wanted} pixels, "
                 f"more than {MAX_PIXELS / 1e6:.0f} million: give a smaller --factor"
             )
         start = to_tensor(picture.rgb)

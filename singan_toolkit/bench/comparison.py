@@ -21,9 +21,9 @@ ROUNDS = 3
 LONG_SECONDS = 30.0
 """A scale that has taken so long gets no further round."""
 SECONDS = 1.0
-"""At least that long each is timed at each scale in each round, after a warm-up."""
+"""The least time that each is measured for, at each scale in each round, after a warm-up."""
 PLAIN_ITERATIONS = 2
-"""At least so many of the plain implementation are timed; of ours at least one cycle."""
+"""The least iterations of the plain implementation that are timed; of ours it is one cycle."""
 ENDLESS = 1_000_000
 
 
@@ -33,7 +33,7 @@ def measure_comparison(emit: Emit, subject: Subject, seconds: float = SECONDS) -
     Args:
         emit: Takes the rows, and word of what is being done.
         subject: What both train, with preset ``paper``.
-        seconds: As :data:`SECONDS`.
+        seconds: What :data:`SECONDS` says.
     """
     pyramid, real = untrained_pyramid(subject), real_picture(subject)
     pictures = [resize(real, size) for size in subject.geometry.sizes]

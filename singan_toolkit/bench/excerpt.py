@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import suppress
 
 import torch
 from torch import Tensor
@@ -12,14 +11,14 @@ from singan_toolkit.bench.subject import Subject
 from singan_toolkit.imaging.tensors import to_tensor
 from singan_toolkit.pyramid.architecture import MARGIN
 from singan_toolkit.pyramid.device import pick_device
-from singan_toolkit.pyramid.geometry import Size
 from singan_toolkit.pyramid.networks import Generator, initialize
 from singan_toolkit.pyramid.patch_scale import PatchScale, patch_scales
 from singan_toolkit.pyramid.resample import resize
 from singan_toolkit.pyramid.walk import Pyramid, Scale
+from singan_toolkit.training.below import unchanged
 from singan_toolkit.training.crops import FRESH
 from singan_toolkit.training.events import Event
-from singan_toolkit.training.loop import retrain_pyramid
+from singan_toolkit.training.loop import PyramidTraining
 from singan_toolkit.training.settings import Settings
 
 NOISE_AMPLITUDE = 0.1
@@ -49,7 +48,7 @@ def untrained_pyramid(subject: Subject) -> Pyramid:
     return Pyramid(subject.geometry, tuple(scales), z_star).to(pick_device(subject.device))
 
 
-def cycle(settings: Settings, size: Size) -> int:
+def cycle(settings: Settings, size: tuple[int, int]) -> int:
     """Iterations in which everything happens about as often as in the long run, the seldom things included.
 
     Those are the gradient penalty and, without a pool, the drawing of samples of the lower scales ahead of their use.
@@ -75,17 +74,8 @@ def train_until(
         real: (1, 3, H, W) in -1..1, of the size of the finest scale.
         settings: How to train.
         scale: Which scale.
-        seed: Of everything random.
+        seed: The seed of everything random.
         enough: Told every event; training ends when it returns true.
     """
-
-    def observe(event: Event) -> None:
-        if enough(event):
-            raise _Enough
-
-    with suppress(_Enough):
-        retrain_pyramid(pyramid, real, settings, scale, lambda picture: picture, seed=seed, observer=observe)
-
-
-class _Enough(Exception):
-    pass
+    training = PyramidTraining.anew(pyramid, real, settings, scale, unchanged, seed=seed)
+    any(map(enough, training.events()))

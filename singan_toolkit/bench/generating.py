@@ -10,12 +10,12 @@ from singan_toolkit.bench.fresh import Emit, peak_memory
 from singan_toolkit.bench.machine import gpu_peak_memory
 from singan_toolkit.bench.results import Generated
 from singan_toolkit.bench.subject import Subject
-from singan_toolkit.bundle import Bundle, training_record
+from singan_toolkit.bundle import Bundle
+from singan_toolkit.bundle.manifest import training_record
 from singan_toolkit.imaging.tensors import to_bytes
-from singan_toolkit.pyramid.geometry import Size
 
 
-def measure_generating(emit: Emit, subject: Subject, size: Size, samples: int) -> None:
+def measure_generating(emit: Emit, subject: Subject, size: tuple[int, int], samples: int) -> None:
     """Emit a :class:`Generated`.
 
     Args:

@@ -17,7 +17,7 @@ from singan_toolkit.pyramid.device import pick_device
 from singan_toolkit.training.precision import pick_precision
 
 SHAPES = ((4, 32, 96, 96), (4, 64, 96, 96), (4, 128, 96, 96), (1, 64, 256, 256))
-"""Of the pictures that are convolved: batch, channels, height, width."""
+"""The shapes of the pictures that are convolved: batch, channels, height, width."""
 SECONDS = 0.5
 
 
@@ -52,7 +52,7 @@ def convolution_peak(device: torch.device, dtype: torch.dtype, seconds: float = 
 
     Args:
         device: Where to convolve.
-        dtype: What in; pictures and kernels lie with their channels last.
+        dtype: The type to convolve in; pictures and kernels lie with their channels last.
         seconds: To repeat each shape for; the fastest repetition counts.
     """
     best = 0.0

@@ -32,7 +32,7 @@ def gradient_penalty(discriminator: Callable[[Tensor], Tensor], real: Tensor, fa
     Args:
         discriminator: Maps (B, 3, H, W) to scores.
         real, fake: (B, 3, H, W).
-        share: Of ``real``, in 0..1; broadcast over both.
+        share: The share of ``real``, in 0..1; broadcast over both.
     """
     mixed = (share * real + (1 - share) * fake).requires_grad_()
     scores = discriminator(mixed)
@@ -46,7 +46,7 @@ class PlainScale:
 
     Args:
         pictures: The picture at this scale's size last, and at those of all lower scales before: (1, 3, H, W).
-        kernels: Of each hidden convolution, by scale likewise.
+        kernels: The number of each hidden convolution's kernels, by scale likewise.
         settings: Numbers of steps, weights of losses, and Adam's.
     """
 

@@ -120,7 +120,7 @@ class Comparison(Row):
     Attributes:
         scale: Its number, or ``sum`` over all of them.
         width, height: Of the scale, or of the finest, in pixels.
-        kernels: Of each hidden convolution; None for the sum.
+        kernels: The number of each hidden convolution's kernels; None for the sum.
         plain_ms, toolkit_ms: Of an iteration of the plain implementation, and of the toolkit's.
         ratio: The first by the second: how many times faster the toolkit is.
     """
@@ -144,11 +144,11 @@ class TrainedScale(Row):
         preset, iterations: How it was trained.
         scale: Which scale, 0 the coarsest.
         width, height: In pixels.
-        kernels: Of each hidden convolution.
+        kernels: The number of each hidden convolution's kernels.
         seconds, iteration_ms: In all, and of an iteration.
         gflops: Billions of operations a second, from the counted operations of an iteration; None where none could be
             counted.
-        share: Of the machine's measured peak in the precision that was used, 0 to 1.
+        share: The share of the machine's measured peak in the precision that was used, 0 to 1.
     """
 
     table, title = "scale", "Training, by scale"
@@ -177,7 +177,7 @@ class Trained(Row):
             any machine, where seconds tell of one.
         memory_mib: Peak resident memory of the process that did nothing else.
         gpu_memory_mib: Peak memory on the GPU, where one is used.
-        reconstruction_rmse: Of the finest scale, in the picture's -1..1 range.
+        reconstruction_rmse: The reconstruction error of the finest scale, in the picture's -1..1 range.
         patch_distance: Sliced Wasserstein distance of patches, in grey levels of 255; as what follows, of 10 samples.
         novelty, diversity: 0 where samples are the picture itself, and where all are the same.
         frechet_2, frechet_4: Single-image Frechet distances of features at half and a quarter of the resolution; None

@@ -18,12 +18,12 @@ SAMPLES = 32
 
 
 def measure(
-    sections: Collection[str], subjects: Sequence[Subject], paper: Subject, large: Size
+    sections: Collection[str], subjects: Sequence[Subject], paper: Subject, large: tuple[int, int]
 ) -> Iterator[Doing | Row]:
     """Measure, each section in processes of its own.
 
     Args:
-        sections: Of ``start``, ``generate``, ``plain`` and ``train``; the machine is measured in any case.
+        sections: Any of ``start``, ``generate``, ``plain`` and ``train``; the machine is measured in any case.
         subjects: To train; the first one is also what starts and generates.
         paper: Preset ``paper``, to be compared with the plain implementation.
         large: (height, width) of the large sample in pixels.
@@ -32,7 +32,8 @@ def measure(
         Rows as soon as they are known, and between them what is being done.
 
     Raises:
-        ValueError: The device is not here, or the picture cannot be used.
+        UnavailableError: The device is not here.
+        PictureError: The picture cannot be used.
         OSError: A process ended without a word.
         TrainingError: A scale diverged even with ever smaller steps.
     """
@@ -45,7 +46,7 @@ def measure(
         yield from measure_start(first)
     if "generate" in sections:
         for size, samples in ((first.geometry.finest, SAMPLES), (large, 1)):
-            yield Doing("generating", f"{size[1]}x{size[0]}")
+            yield Doing("generating", str(Size(*size)))
             yield from fresh(measure_generating, first, size, samples)
     if "plain" in sections:
         yield from fresh(measure_comparison, paper)

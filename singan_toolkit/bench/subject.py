@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from singan_toolkit.imaging.pictures import Picture, PictureError
+from singan_toolkit.errors import InputError, PictureError
+from singan_toolkit.imaging.pictures import Picture
 from singan_toolkit.pyramid.architecture import channels_at
 from singan_toolkit.pyramid.geometry import Geometry
 from singan_toolkit.training.settings import Settings, settings_of
@@ -22,7 +23,7 @@ class Subject:
         preset: Name of the preset that the settings came from.
         settings: How to train; ``max_size`` is the size that it is measured at.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
-        seed: Of everything random.
+        seed: The seed of everything random.
         keep: Folder for the bundle and the samples that a training gives, named after the picture; None to drop them.
     """
 
@@ -45,17 +46,17 @@ class Subject:
             how: ``device``, ``seed`` and ``keep``.
 
         Raises:
-            ValueError: A setting is out of range, or the picture cannot be trained on at that size.
+            UsageError: A setting is out of range.
+            PictureError: The picture cannot be trained on at that size.
         """
         if size > max(picture.size):
-            height, width = picture.size
             raise PictureError(
-                f"{picture.name} is {width}x{height} pixels, and is not enlarged to {size}: give a larger one"
+                f"{picture.name} is {picture.size} pixels, and is not enlarged to {size}: give a larger one"
             )
         subject = cls(picture, preset, settings_of(preset, **{**changes, "max_size": size}), **how)
         try:
             _ = subject.geometry
-        except ValueError as error:
+        except InputError as error:
             raise PictureError(f"cannot train on {picture.name}: {error}") from error
         return subject
 
@@ -64,7 +65,7 @@ class Subject:
         """Sizes of the scales.
 
         Raises:
-            ValueError: The picture is too small for a pyramid.
+            InputError: The picture is too small for a pyramid.
         """
         settings = self.settings
         return Geometry.of_picture(
@@ -73,11 +74,10 @@ class Subject:
 
     @property
     def kernels(self) -> list[int]:
-        """Of each hidden convolution, by scale; 0 where a scale has no network."""
+        """The number of each hidden convolution's kernels, by scale; 0 where a scale has no network."""
         settings, patches = self.settings, self.geometry.patch_scales
         networks = range(len(self.geometry.sizes) - patches)
         return [0] * patches + [channels_at(n, settings.channels, settings.max_channels) for n in networks]
 
     def __str__(self) -> str:
-        height, width = self.geometry.finest
-        return f"preset {self.preset} at {width}x{height}"
+        return f"preset {self.preset} at {self.geometry.finest}"

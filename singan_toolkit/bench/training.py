@@ -19,8 +19,8 @@ from singan_toolkit.imaging.pictures import Picture, write_picture
 from singan_toolkit.measures import samples as quality
 from singan_toolkit.measures.features import FeatureDistance, features_installed
 from singan_toolkit.training import events
+from singan_toolkit.training.bundles import train_bundle
 from singan_toolkit.training.events import Event
-from singan_toolkit.training.train import train_bundle
 
 SAMPLES = 10
 
@@ -36,7 +36,7 @@ def measure_training(subject: Subject, machine: Machine) -> Iterator[Doing | Tra
         What is being done, a row for every scale when it is done, and at last one for the whole.
 
     Raises:
-        ValueError: The picture cannot be trained on.
+        PictureError: The picture cannot be trained on.
         TrainingError: A scale diverged even with ever smaller steps.
     """
     yield Doing(f"training {subject}", "counting operations")

@@ -18,7 +18,7 @@ from rich.console import Console as RichConsole
 from rich.table import Table
 from rich.text import Text
 
-from singan_toolkit.tasks.task import TaskError
+from singan_toolkit.errors import ToolkitError, failure
 from singan_toolkit.words import did_you_mean
 
 Mode = Literal["rich", "plain", "json", "quiet"]
@@ -147,18 +147,10 @@ def output_options(command: Callable[..., Any]) -> Callable[..., Any]:
         except Exception as error:
             if traceback:
                 raise
-            expected = isinstance(error, (ValueError, OSError)) or type(error).__name__ == "TrainingError"
-            console.error(_message(error) if expected else f"unexpected {type(error).__name__}: {_message(error)}")
-            if not expected:
+            failed = failure(error)
+            console.error(failed.sentence)
+            if failed.kind == "defect":
                 console.error("this is a defect of the toolkit or of a plugin; --traceback shows where it arose")
-            wrong_usage = isinstance(error, TaskError) or type(error).__name__ == "ValidationError"
-            context.exit(2 if wrong_usage else 1)
+            context.exit(error.exit_status if isinstance(error, ToolkitError) else 1)
 
     return wrapped
-
-
-def _message(error: Exception) -> str:
-    problems = getattr(error, "errors", None)
-    if callable(problems):  # pydantic: one line a setting
-        return "; ".join(f"{'.'.join(map(str, p['loc']))}: {p['msg'].lower()}" for p in problems())
-    return str(error) or type(error).__name__

@@ -35,7 +35,7 @@ def demo(console: Console, folder: str, device: str) -> None:
     from singan_toolkit.cli.progress import training_progress
     from singan_toolkit.imaging.pictures import Picture, write_picture
     from singan_toolkit.imaging.sheet import contact_sheet
-    from singan_toolkit.tasks.train import train
+    from singan_toolkit.jobs import train
 
     output = Path(folder)
     path = output / "galaxies.sgb"

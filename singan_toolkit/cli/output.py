@@ -8,10 +8,11 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from singan_toolkit.errors import UsageError
 from singan_toolkit.imaging.pictures import WRITABLE, Picture, encode_picture, write_picture
 from singan_toolkit.imaging.sheet import contact_sheet
 from singan_toolkit.imaging.video import CLIP_ENDINGS, Clip, write_clip
-from singan_toolkit.tasks.task import Result, TaskError
+from singan_toolkit.tasks.task import Result
 
 ENDINGS = {"pictures": WRITABLE, "clips": CLIP_ENDINGS}
 
@@ -37,7 +38,7 @@ def write_results(
         force: Replace files of the names that are chosen here, too.
 
     Raises:
-        TaskError: Several results and one file, or a sheet of clips.
+        UsageError: Several results and one file, or a sheet of clips.
         PictureError: A file that cannot hold the result, or cannot be written.
     """
     if as_sheet:
@@ -45,7 +46,7 @@ def write_results(
     endings = ENDINGS["clips" if isinstance(results[0].picture, Clip) else "pictures"]
     named = target is not None and target.suffix.lower() in endings and not folder and not target.is_dir()
     if named and len(results) > 1:
-        raise TaskError(f"{len(results)} pictures do not fit into the file {target}: give a folder, or --sheet")
+        raise UsageError(f"{len(results)} pictures do not fit into the file {target}: give a folder, or --sheet")
     if target and named:
         yield _write(results[0], target)
         return
@@ -63,18 +64,18 @@ def write_to_stdout(results: Sequence[Result], as_sheet: bool) -> None:
     """Write one picture, or a sheet of them, to stdout as PNG.
 
     Raises:
-        TaskError: There are several, or they are clips.
+        UsageError: There are several, or they are clips.
     """
     result = _sheet(results) if as_sheet else results[0]
     if (len(results) > 1 and not as_sheet) or isinstance(result.picture, Clip):
-        raise TaskError("one picture at a time can be written to stdout: give a folder, or --sheet")
+        raise UsageError("one picture at a time can be written to stdout: give a folder, or --sheet")
     sys.stdout.buffer.write(encode_picture(result.picture, ".png"))
 
 
 def _sheet(results: Sequence[Result]) -> Result:
     pictures = [result.picture for result in results if isinstance(result.picture, Picture)]
     if len(pictures) < len(results):
-        raise TaskError("a contact sheet shows pictures, and these are clips: leave out --sheet")
+        raise UsageError("a contact sheet shows pictures, and these are clips: leave out --sheet")
     return Result(contact_sheet(pictures, [result.label for result in results]), "sheet")
 
 

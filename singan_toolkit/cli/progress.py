@@ -17,11 +17,12 @@ from rich.table import Table
 from rich.text import Text
 
 from singan_toolkit.cli.console import Console, is_terminal, printable
+from singan_toolkit.pyramid.geometry import Size
 from singan_toolkit.training import events
 from singan_toolkit.training.events import Event, Observer
 
 if TYPE_CHECKING:
-    from singan_toolkit.tasks.train_many import Trained
+    from singan_toolkit.batch.train_many import Outcome
 
 PLAIN_SECONDS = 10.0
 
@@ -54,7 +55,7 @@ def _json_line(event: Event) -> None:
 class _Plain:
     def __init__(self, console: Console) -> None:
         self.console, self.said = console, time.monotonic()
-        self.sizes: tuple[tuple[int, int], ...] = ()
+        self.sizes: tuple[Size, ...] = ()
         self.iterations: tuple[int, ...] = ()
 
     def observe(self, event: Event) -> None:
@@ -62,7 +63,7 @@ class _Plain:
             case events.TrainingStarted():
                 self.sizes, self.iterations = event.sizes, event.iterations
                 trained = [n for n, count in enumerate(event.iterations) if count]
-                first, last = _size(event.sizes[trained[0]]), _size(event.sizes[trained[-1]])
+                first, last = event.sizes[trained[0]], event.sizes[trained[-1]]
                 what = f"{len(trained)} scales, {first} to {last}" if trained[1:] else f"scale {trained[0]}, {first}"
                 self.console.note(f"training {what} pixels, on {event.device} in {event.precision}")
             case events.ScaleRestarted():
@@ -88,7 +89,7 @@ class _Plain:
         )
 
     def scale(self, n: int) -> str:
-        return f"scale {n} of 0-{len(self.sizes) - 1} ({_size(self.sizes[n])})"
+        return f"scale {n} of 0-{len(self.sizes) - 1} ({self.sizes[n]})"
 
 
 class _Live(_Plain):
@@ -146,7 +147,7 @@ class PicturesProgress:
             self.bars.update(self.rows[picture], completed=event.done, left=_left(event.seconds_left))
             self.bars.update(self.overall, completed=self.done(), left=self.left())
 
-    def ended(self, outcome: Trained) -> None:
+    def ended(self, outcome: Outcome) -> None:
         """Take notice of what became of a picture."""
         self.training.pop(outcome.picture, None)
         self.trained += outcome.bundle is not None
@@ -189,10 +190,6 @@ def show_failures(console: Console, failures: Mapping[Path, str]) -> None:
     elif console.mode != "json":
         for picture, error in failures.items():
             print(f"{printable(str(picture))}\t{printable(error)}", file=sys.stderr)
-
-
-def _size(size: tuple[int, int]) -> str:
-    return f"{size[1]}x{size[0]}"
 
 
 def _left(seconds: float) -> str:

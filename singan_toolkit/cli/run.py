@@ -19,7 +19,7 @@ from singan_toolkit.training.events import Event, Observer
 from singan_toolkit.words import did_you_mean
 
 if TYPE_CHECKING:
-    from singan_toolkit.bundle import Bundle
+    from singan_toolkit.jobs import RunJob
 
 
 class Tasks(Group):
@@ -123,17 +123,16 @@ def _run(
         if output:
             _check(task, output, as_sheet, bundle_path, options)
 
-        from singan_toolkit.bundle import Bundle
         from singan_toolkit.cli.output import write_results, write_to_stdout
+        from singan_toolkit.jobs import RunJob
 
-        bundle = Bundle.load(bundle_path)
-        finished = _finished(console, task, bundle, options)
+        finished = _finished(console, RunJob.of(bundle_path, task.name, **options))
     for note in finished.notes:
         console.note(note)
     if output == "-":
         write_to_stdout(finished.results, as_sheet)
         return
-    stem = f"{bundle.name}-{task.name}"
+    stem = f"{bundle_path.stem}-{task.name}"
     with aside():
         target, folder = (Path(output), is_folder(output)) if output else (None, False)
         paths = list(write_results(finished.results, target, stem, as_sheet, folder, force))
@@ -141,10 +140,9 @@ def _run(
         console.result(path, task=task.name, picture=str(path))
 
 
-def _finished(console: Console, task: Task, bundle: Bundle, options: dict[str, Any]) -> Output:
-    """What the task makes; the training that it may ask for is told as it goes on."""
+def _finished(console: Console, job: RunJob) -> Output:
+    """What a job makes; the training that it may ask for is told as it goes on."""
     from singan_toolkit.cli.progress import training_progress
-    from singan_toolkit.tasks.runner import run as run_task
 
     with ExitStack() as stack:
         progress: list[Observer] = []
@@ -155,7 +153,7 @@ def _finished(console: Console, task: Task, bundle: Bundle, options: dict[str, A
             progress[0](event)
 
         with aside():
-            return run_task(bundle, task.name, observer=observe, **options)
+            return job.run(observe)
 
 
 def _check(task: Task, output: str, as_sheet: bool, bundle_path: Path, options: dict[str, Any]) -> None:

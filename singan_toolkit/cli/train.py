@@ -18,7 +18,7 @@ from singan_toolkit.training.presets import DEFAULT_PRESET, PRESETS
 from singan_toolkit.words import did_you_mean
 
 if TYPE_CHECKING:
-    from singan_toolkit.tasks.train_many import Trained
+    from singan_toolkit.batch.train_many import Outcome
 
 _LARGEST = ", ".join(f"{values.get('max_size', MAX_SIZE)} with preset {name}" for name, values in PRESETS.items())
 
@@ -95,7 +95,7 @@ def train(
     PICTURES are files, folders (the pictures directly inside) and patterns like 'photos/*.jpg'. Of several pictures,
     those that have their bundle already are skipped, so that a run that was interrupted goes on.
     """
-    from singan_toolkit.tasks.inputs import names_one_file
+    from singan_toolkit.batch.inputs import names_one_file
 
     if Path("-") in pictures:
         raise click.UsageError(
@@ -132,24 +132,23 @@ def changed_settings(changes: Iterable[str]) -> dict[str, str]:
 def _train_one(
     console: Console, picture: Path, output: str | None, force: bool, threads: int | None, how: dict[str, Any]
 ) -> None:
-    from singan_toolkit.tasks.inputs import bundle_paths, check_storable
+    from singan_toolkit.batch.inputs import bundle_paths
 
     folder = Path(output) if output and is_folder(output) else None
     target = Path(output) if output and not folder else bundle_paths([picture], folder)[picture]
-    check_storable(picture)
     check_writable(target, [picture])
     if target.exists() and not force:
         raise click.UsageError(f"{target} exists; give another -o, or --force to replace it")
 
     from singan_toolkit.cli.progress import training_progress
-    from singan_toolkit.tasks.train import train as train_bundle
+    from singan_toolkit.jobs import TrainingJob
 
     if threads:
         import torch
 
         torch.set_num_threads(threads)
     with training_progress(console) as observer, aside():
-        bundle = train_bundle(picture, observer=observer, **how)
+        bundle = TrainingJob.of(picture, **how).run(observer)
     bundle.save(target)
     seconds = bundle.manifest.training.seconds
     console.note(f"trained in {seconds:.0f} s; try: singan-tk run generate --bundle {target}")
@@ -157,7 +156,7 @@ def _train_one(
 
 
 def _targets(console: Console, named: Iterable[Path], output: str | None) -> dict[Path, Path]:
-    from singan_toolkit.tasks.inputs import BUNDLE_ENDING, bundle_paths, find_pictures
+    from singan_toolkit.batch.inputs import BUNDLE_ENDING, bundle_paths, find_pictures
 
     folder = Path(output) if output else None
     if output and folder and not is_folder(output) and (folder.exists() or folder.suffix == BUNDLE_ENDING):
@@ -175,8 +174,8 @@ def _train_many(console: Console, targets: dict[Path, Path], force: bool, how: d
     if not wanted:
         return
 
+    from singan_toolkit.batch.train_many import train_many
     from singan_toolkit.cli.progress import pictures_progress, show_failures
-    from singan_toolkit.tasks.train_many import train_many
 
     failures: dict[Path, str] = {}
     kept = 0
@@ -203,7 +202,7 @@ def _train_many(console: Console, targets: dict[Path, Path], force: bool, how: d
         raise Exit(1)
 
 
-def _tell(console: Console, outcome: Trained, target: Path) -> None:
+def _tell(console: Console, outcome: Outcome, target: Path) -> None:
     if outcome.bundle:
         manifest = outcome.bundle.manifest
         told = dict(bundle=str(target), seconds=round(manifest.training.seconds, 1), scales=len(manifest.scales))

@@ -13,16 +13,16 @@ from singan_toolkit.pyramid.resample import resize
 WINDOW = 5
 """Side of the window of the regression, in pixels of the small pictures."""
 FLAT = 1e-4
-"""Variance, in -1..1, below which ground is flat."""
+"""A variance, of values in -1..1: a region with less is flat, and keeps its detail whatever became of it."""
 
 
 def carry_up(rgb: np.ndarray, before: Tensor, after: Tensor) -> np.ndarray:
     """Carry a change made at low resolution up to a picture of any resolution.
 
-    The result is ``after``, enlarged, with the fine detail that ``before`` cannot hold, as far as it still belongs
-    there: detail is kept in the measure in which ``after`` still varies as ``before`` does, by the local regression of
-    a guided filter (He et al. 2013). So the grain and the edges of what only changed its colour stay, and those of what
-    was painted over go. At equal size the result is ``after``.
+    The result is ``after``, enlarged, plus the fine detail of ``rgb`` that ``before`` is too small to hold. At each
+    place that detail is multiplied by 0 to 1: by how closely ``after`` still follows the variation of ``before``, as
+    the local regression of a guided filter tells it (He et al. 2013). So grain and edges stay where only the colour
+    changed, and go where something was painted over. At equal size the result is ``after``.
 
     Args:
         rgb: (H, W, 3), float32 in 0..1: the picture at its full resolution.

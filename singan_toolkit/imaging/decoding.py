@@ -15,7 +15,8 @@ import numpy as np
 import tifffile
 from PIL import ExifTags, Image, ImageFile, UnidentifiedImageError
 
-from singan_toolkit.imaging.formats import RAW, PictureError, format_of, formats, why_unread
+from singan_toolkit.errors import PictureError
+from singan_toolkit.imaging.formats import RAW, format_of, formats, why_unread
 from singan_toolkit.imaging.png import essential
 from singan_toolkit.imaging.profiles import fits, srgb_values, written
 from singan_toolkit.imaging.tiff import deep_tiff
@@ -57,7 +58,7 @@ def decode(content: bytes, ending: str) -> tuple[np.ndarray, Tags, int]:
 
     Args:
         content: The whole file. Its format is told by its bytes.
-        ending: Of its name, with the dot; for messages.
+        ending: The ending of the file's name, with the dot; for messages.
 
     Returns:
         (H, W, C), uint8 or uint16: C is 1 grey, 2 grey and alpha, 3 RGB, 4 RGB and alpha (not premultiplied). What the

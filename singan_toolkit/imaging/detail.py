@@ -11,7 +11,7 @@ from scipy.ndimage import minimum_filter
 from torch import Tensor
 from torch.nn import functional as F
 
-from singan_toolkit.imaging.pictures import PictureError
+from singan_toolkit.errors import PictureError
 from singan_toolkit.pyramid.resample import resize
 
 _PATCH = 5
@@ -106,7 +106,7 @@ def _match(before: Tensor, after: Tensor, centers: Tensor, where: np.ndarray | N
 
 
 def _nearest(wanted: Tensor, patches: Tensor, places: Tensor) -> Tensor:
-    """Of the places, the one with the nearest patch, for each wanted patch."""
+    """For each wanted patch, the place that has the nearest one."""
     table = patches[places]
     table = torch.cat([table, -table.square().sum(1, keepdim=True) / 2], dim=1).T.contiguous()
     likeness = torch.empty(_SEARCHED_AT_ONCE, len(places))

@@ -84,10 +84,6 @@ _STRANGE = {
 }
 
 
-class PictureError(ValueError):
-    """A file is not a picture that can be used, or cannot be written; the message names it and says why."""
-
-
 def formats() -> list[str]:
     """Names, as Pillow's, of the formats that are read here.
 
@@ -125,7 +121,7 @@ def why_unread(content: bytes, ending: str) -> str:
 
     Args:
         content: The whole file.
-        ending: Of its name, with the dot.
+        ending: The ending of the file's name, with the dot.
     """
     if not content:
         return "it is empty"

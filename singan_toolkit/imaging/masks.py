@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 from scipy.ndimage import distance_transform_edt
 
-from singan_toolkit.imaging.pictures import Picture, PictureError
+from singan_toolkit.errors import PictureError
+from singan_toolkit.imaging.pictures import Picture
+from singan_toolkit.pyramid.geometry import Size
 
 _GIVE = "paint the object white on black"
 _TINT = 0.25
@@ -33,8 +35,7 @@ def mask_of(picture: Picture, size: tuple[int, int]) -> np.ndarray:
     """
     if picture.size != size:
         raise PictureError(
-            f"mask {picture.name} is {picture.size[1]}x{picture.size[0]} pixels, and its picture {size[1]}x{size[0]}: "
-            "give a mask of the same size"
+            f"mask {picture.name} is {picture.size} pixels, and its picture {Size(*size)}: give a mask of the same size"
         )
     shape, alpha = np.ones(size, bool), picture.alpha
     if alpha is not None and alpha.min() < 0.5:

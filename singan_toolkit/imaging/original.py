@@ -6,7 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from singan_toolkit.imaging.pictures import Picture, PictureError, read_picture
+from singan_toolkit.errors import PictureError
+from singan_toolkit.imaging.pictures import Picture, read_picture
 from singan_toolkit.imaging.tensors import shrunk, to_rgb
 
 _LIKE = 0.06

@@ -26,7 +26,7 @@ class Palette:
 
         Args:
             picture: (H, W, 3), uint8.
-            number: Of colours, at most.
+            number: How many colours there are at most.
         """
         pixels = picture.reshape(-1, 3).astype(np.float64) / 127.5 - 1
         number = min(number, len(np.unique(pixels, axis=0)))

@@ -10,10 +10,11 @@ import numpy as np
 from skimage.transform import resize as resize_array
 from skimage.transform import rotate as rotate_array
 
+from singan_toolkit.errors import PictureError, UsageError
 from singan_toolkit.imaging.composite import blend
-from singan_toolkit.imaging.pictures import Picture, PictureError
+from singan_toolkit.imaging.pictures import Picture
 from singan_toolkit.imaging.visible import VISIBLE
-from singan_toolkit.pyramid.geometry import nearest
+from singan_toolkit.pyramid.geometry import Size, nearest
 
 _NAMES = {
     "center": (0.5, 0.5),
@@ -74,12 +75,12 @@ def paste(
 
     Raises:
         PictureError: The cut-out has neither alpha nor mask, or lies outside the background.
-        ValueError: ``at``, ``size``, ``rotate`` or ``flip`` cannot be understood.
+        UsageError: ``at``, ``size``, ``rotate`` or ``flip`` cannot be understood.
     """
     if flip not in _FLIPS:
-        raise ValueError(f"flip {flip!r} is none of {', '.join(filter(None, _FLIPS))}")
+        raise UsageError(f"flip {flip!r} is none of {', '.join(filter(None, _FLIPS))}")
     if not math.isfinite(rotate):
-        raise ValueError(f"rotate {rotate} is no number of degrees")
+        raise UsageError(f"rotate {rotate} is no number of degrees")
     alpha = cutout.alpha if mask is None else mask.astype(np.float32)
     if alpha is None or alpha.min() == 1:
         raise PictureError(
@@ -104,7 +105,7 @@ def paste(
     height, width = background.size
     inside = slice(max(top, 0), min(top + high, height)), slice(max(left, 0), min(left + wide, width))
     if inside[0].start >= inside[0].stop or inside[1].start >= inside[1].stop:
-        raise PictureError(f"at {at} {cutout.name} lies outside {background.name}, which is {width}x{height} pixels")
+        raise PictureError(f"at {at} {cutout.name} lies outside {background.name}, which is {background.size} pixels")
     part = slice(inside[0].start - top, inside[0].stop - top), slice(inside[1].start - left, inside[1].stop - left)
     laid, color = np.zeros(background.size, np.float32), np.zeros((*background.size, 3), np.float32)
     laid[inside] = layers[part][..., 3].clip(0, 1)
@@ -127,9 +128,9 @@ def _size(text: str, own: tuple[int, ...], background: tuple[int, int], name: st
     elif match := re.fullmatch(r"(\d+(?:\.\d+)?)%", text):
         wanted = _scaled(own, float(match[1]) / 100 * min(background) / max(own))
     else:
-        raise ValueError(f"size {text!r} is neither 120, 120x80 nor 40%")
+        raise UsageError(f"size {text!r} is neither 120, 120x80 nor 40%")
     if min(wanted) < 1 or max(wanted) > 4 * max(background):
-        raise ValueError(f"size {text!r} makes {name} {wanted[1]}x{wanted[0]} pixels")
+        raise UsageError(f"size {text!r} makes {name} {Size(*wanted)} pixels")
     return wanted, ""
 
 
@@ -145,5 +146,5 @@ def _corner(at: str, size: tuple[int, int], background: tuple[int, int]) -> tupl
     elif at in _NAMES:
         x, y = _NAMES[at]
     else:
-        raise ValueError(f"position {at!r} is neither X,Y nor X%,Y% nor one of {', '.join(_NAMES)}")
+        raise UsageError(f"position {at!r} is neither X,Y nor X%,Y% nor one of {', '.join(_NAMES)}")
     return nearest(y * (background[0] - size[0])), nearest(x * (background[1] - size[1]))

@@ -11,11 +11,13 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from singan_toolkit.errors import PictureError, PictureNotWrittenError
 from singan_toolkit.files import write_whole
 from singan_toolkit.imaging.decoding import UNTAGGED, Tags, decode, exif_of
 from singan_toolkit.imaging.encoding import encode
-from singan_toolkit.imaging.formats import PICTURE_ENDINGS, PictureError, readable_endings
+from singan_toolkit.imaging.formats import PICTURE_ENDINGS, readable_endings
 from singan_toolkit.imaging.profiles import from_srgb, srgb_values, to_srgb
+from singan_toolkit.pyramid.geometry import Size
 
 __all__ = [
     "PICTURE_ENDINGS",
@@ -50,9 +52,9 @@ class Picture:
     tags: Tags = UNTAGGED
 
     @property
-    def size(self) -> tuple[int, int]:
+    def size(self) -> Size:
         """(height, width) in pixels."""
-        return self.pixels.shape[0], self.pixels.shape[1]
+        return Size(*self.pixels.shape[:2])
 
     @property
     def white(self) -> int:
@@ -230,4 +232,4 @@ def write_picture(picture: Picture, path: Path | str) -> None:
     try:
         write_whole(path, encode_picture(picture, path.suffix))
     except OSError as error:
-        raise PictureError(str(error)) from error
+        raise PictureNotWrittenError(str(error)) from error

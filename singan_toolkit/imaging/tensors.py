@@ -9,7 +9,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from singan_toolkit.pyramid.geometry import Size
 from singan_toolkit.pyramid.resample import resize
 
 if TYPE_CHECKING:
@@ -25,7 +24,7 @@ def to_tensor(rgb: np.ndarray) -> Tensor:
     return values.permute(2, 0, 1)[None] * 2 - 1
 
 
-def shrunk(picture: Picture, size: Size) -> Tensor:
+def shrunk(picture: Picture, size: tuple[int, int]) -> Tensor:
     """A picture at another size, as :func:`resize` gives it, in the memory of a part of the picture.
 
     Returns:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import tifffile
 
-from singan_toolkit.imaging.formats import PictureError
+from singan_toolkit.errors import PictureError
 from singan_toolkit.imaging.profiles import fits, srgb_values
 
 _KIND = tifffile.PHOTOMETRIC

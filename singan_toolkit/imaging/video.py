@@ -12,8 +12,8 @@ from tempfile import TemporaryDirectory, TemporaryFile
 
 import numpy as np
 
+from singan_toolkit.errors import PictureError, PictureNotWrittenError
 from singan_toolkit.files import whole
-from singan_toolkit.imaging.formats import PictureError
 
 CLIP_ENDINGS = (".gif", ".mp4", ".webm", ".webp", ".apng")
 _VIDEOS = (".mp4", ".webm")
@@ -71,7 +71,7 @@ def write_clip(clip: Clip, path: Path | str) -> None:
                 raw += ["-i", str(palette)]
             _ffmpeg(*raw, *_encoder(ending, clip.loops), "-y", str(target), frames=frames)
     except OSError as error:
-        raise PictureError(str(error)) from error
+        raise PictureNotWrittenError(str(error)) from error
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,7 +103,7 @@ def _ffmpeg(*arguments: str, frames: Iterable[np.ndarray]) -> None:
     """Run the ffmpeg that imageio brings along, without a word on the terminal.
 
     Args:
-        arguments: Of its command line.
+        arguments: The arguments of its command line.
         frames: What it reads from its standard input, one at a time.
 
     Raises:

@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from singan_toolkit.imaging.pictures import Picture, PictureError
+from singan_toolkit.errors import PictureError
+from singan_toolkit.imaging.pictures import Picture
 from singan_toolkit.imaging.tensors import to_rgb, to_tensor
-
-if TYPE_CHECKING:
-    from singan_toolkit.bundle import Bundle
 
 VISIBLE = 1 / 8
 """Alpha, of the largest, from which on something is seen; fainter haze around a cut-out is not part of it."""
 RELAXATIONS = 30
-"""At every size. A rest of the solution's error stays, smooth and far smaller than what is left to a walk."""
+"""Relaxations at every size. What error they leave is smooth, and far smaller than what is left to a walk."""
 NEUTRAL = 2 / 255
 """Difference of a pixel's colours up to which it is grey: what rounding and JPEG leave."""
 
@@ -45,14 +42,18 @@ def visible_rgb(picture: Picture) -> np.ndarray:
     return to_rgb(smoothed(to_tensor(rgb), torch.from_numpy(hidden))[0])
 
 
-def as_seen_by(bundle: Bundle, picture: Picture) -> np.ndarray:
-    """What of a picture is shown to a bundle's networks: :func:`visible_rgb`, grey where all they know is grey.
+def as_seen_by(trained: np.ndarray, picture: Picture) -> np.ndarray:
+    """What of a picture is shown to networks: its :func:`visible_rgb`, grey where all that they know is grey.
+
+    Args:
+        trained: The picture that they were trained on: (H, W, 3), uint8, as of :attr:`Bundle.picture`.
+        picture: What is shown to them.
 
     Returns:
         (H, W, 3), float32 in 0..1.
     """
     rgb = visible_rgb(picture)
-    return rgb.mean(axis=2, keepdims=True).repeat(3, axis=2) if is_grey(bundle.picture) else rgb
+    return rgb.mean(axis=2, keepdims=True).repeat(3, axis=2) if is_grey(trained) else rgb
 
 
 def is_grey(rgb: np.ndarray) -> bool:

@@ -48,7 +48,7 @@ class FeatureDistance:
         self.real = [moments(features) for features in self.network(real)]
 
     def __call__(self, sample: np.ndarray) -> tuple[float, float]:
-        """Of (H, W, 3), uint8: the distances of the features at half and at a quarter of the resolution."""
+        """The distances of a picture's features, (H, W, 3), uint8, at half and at a quarter of the resolution."""
         of_sample = [moments(features) for features in self.network(sample)]
         half, quarter = (
             frechet_distance(a, b) / a[1].trace().item() for a, b in zip(self.real, of_sample, strict=True)

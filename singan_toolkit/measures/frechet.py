@@ -26,7 +26,7 @@ def frechet_distance(one: Moments, other: Moments) -> float:
 
     Args:
         one: Mean and covariance.
-        other: Of as many channels.
+        other: Another, with as many channels.
 
     Returns:
         0 for equal ones, else above it, in the squared unit of the features.

@@ -35,7 +35,7 @@ def novelty(real: np.ndarray, sample: np.ndarray) -> float:
 
     Args:
         real: The training picture, not all of one grey.
-        sample: Of the same size.
+        sample: A picture of the same size.
     """
     grey = _grey(real)
     return float(np.abs(_grey(sample) - grey).mean() / np.abs(grey - grey.mean()).mean())

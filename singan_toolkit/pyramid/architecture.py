@@ -11,7 +11,7 @@ PICTURE_CHANNELS = 3
 PATCH = 7
 """Side in pixels of the patches of a scale that has no network."""
 SLOPE = 0.2
-"""Of the leaky ReLU below zero."""
+"""The slope of the leaky ReLU below zero."""
 
 
 def channels_at(scale: int, channels: int = 32, maximum: int = 128) -> int:

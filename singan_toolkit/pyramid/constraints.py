@@ -19,7 +19,7 @@ class BackProjection:
 
     Attributes:
         picture: (1, 3, h, w) in -1..1: what a larger picture must come to when it is shrunk to this size.
-        rounds: Of correction.
+        rounds: How many times to correct.
     """
 
     picture: Tensor

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
+from singan_toolkit.errors import InputError
 from singan_toolkit.pyramid.architecture import PATCH
 
 MIN_SIZE = 25
@@ -17,12 +19,19 @@ FACTOR = 4 / 3
 LEAST_FACTOR = 1.05
 """Below which growing beyond the finest scale takes :data:`FACTOR`: tiny pictures have factors of about 1."""
 MAX_PIXELS = 1 << 28
-"""Of all scales together."""
+"""The most pixels that all scales may have together."""
 MAX_PAIRS = 1 << 33
-"""Of pixels, over all scales of patches: in each round the distances between all patches of a picture are taken."""
+"""The most pairs of patches, over all scales of patches: in each round the distances of all pairs are taken."""
 
-Size = tuple[int, int]
-"""(height, width) in pixels."""
+
+class Size(NamedTuple):
+    """(height, width) in pixels; as text WIDTHxHEIGHT."""
+
+    height: int
+    width: int
+
+    def __str__(self) -> str:
+        return f"{self.width}x{self.height}"
 
 
 @dataclass(frozen=True)
@@ -44,7 +53,7 @@ class Geometry:
         patch_scales: How many of them, the coarsest, rebuild pictures from patches and have no network.
 
     Raises:
-        ValueError: The scales have more pixels than a machine could work through.
+        InputError: The scales have more pixels than a machine could work through.
     """
 
     sizes: tuple[Size, ...]
@@ -54,9 +63,9 @@ class Geometry:
     def __post_init__(self) -> None:
         pixels = [height * width for height, width in self.sizes]
         if sum(pixels) > MAX_PIXELS:
-            raise ValueError(f"its scales have {sum(pixels)} pixels, at most {MAX_PIXELS} are allowed (see max_size)")
+            raise InputError(f"its scales have {sum(pixels)} pixels, at most {MAX_PIXELS} are allowed (see max_size)")
         if (pairs := sum(count**2 for count in pixels[: self.patch_scales])) > MAX_PAIRS:
-            raise ValueError(
+            raise InputError(
                 f"its scales of patches compare {pairs} pairs of patches, at most {MAX_PAIRS} are allowed "
                 "(see patches_to and min_size)"
             )
@@ -87,19 +96,19 @@ class Geometry:
                 by 4/3, whatever the factor; the others divide what is left. 0 is none.
 
         Raises:
-            ValueError: The picture, or what ``max_size`` leaves of it, is too small or too large for a pyramid.
+            InputError: The picture, or what ``max_size`` leaves of it, is too small or too large for a pyramid.
         """
         shorter, longer = min(height, width), max(height, width)
         if shorter < min_size:
-            raise ValueError(
-                f"the picture is {width}x{height} pixels, and its shorter side must be at least {min_size}: "
+            raise InputError(
+                f"the picture is {Size(height, width)} pixels, and its shorter side must be at least {min_size}: "
                 "enlarge it first"
             )
         shrink = min(max_size / longer, 1.0)
-        finest = (_ceil(height * shrink), _ceil(width * shrink))
+        finest = Size(_ceil(height * shrink), _ceil(width * shrink))
         if min(finest) < min_size:
-            raise ValueError(
-                f"the picture is {width}x{height} pixels: shrunk to {max_size} on its longer side it is only "
+            raise InputError(
+                f"the picture is {Size(height, width)} pixels: shrunk to {max_size} on its longer side it is only "
                 f"{min(finest)} on the shorter, and a pyramid needs {min_size}; crop it, or raise max_size to "
                 f"{math.ceil(min_size * longer / shorter)} or more"
             )
@@ -110,7 +119,7 @@ class Geometry:
         levels = max(levels, 1)
         exact = (min(finest) / min_size) ** (1 / levels)
         sizes = tuple(
-            (_ceil(finest[0] * exact ** (n - levels)), _ceil(finest[1] * exact ** (n - levels)))
+            Size(_ceil(finest[0] * exact ** (n - levels)), _ceil(finest[1] * exact ** (n - levels)))
             for n in range(levels + 1)
         )
         return cls(sizes, exact)
@@ -120,27 +129,34 @@ class Geometry:
         """(height, width) of the finest scale: the size the picture is trained at."""
         return self.sizes[-1]
 
-    def size_at(self, scale: int, finest: Size | None = None) -> Size:
+    def size_at(self, scale: int, finest: tuple[int, int] | None = None) -> Size:
         """Size of ``scale`` in a pyramid whose finest scale is stretched to ``finest`` (default: as trained)."""
         height, width = self.sizes[scale]
         if finest is None or finest == self.finest:
-            return height, width
-        return (
+            return Size(height, width)
+        return Size(
             max(1, nearest(height * finest[0] / self.finest[0])),
             max(1, nearest(width * finest[1] / self.finest[1])),
         )
 
-    def fit(self, size: Size) -> Size:
+    def entry_size(self, scale: int, finest: tuple[int, int] | None = None) -> Size:
+        """The size that a picture is shrunk to before it enters at ``scale``: that of the scale below.
+
+        A scale expects a picture that lacks its detail.
+        """
+        return self.size_at(scale - 1, finest)
+
+    def fit(self, size: tuple[int, int]) -> Size:
         """The size at which a picture of ``size`` walks: its shape, with the area that the pyramid was trained at.
 
         So the patches that the networks see show as much of the picture as those that they were trained on.
         """
         if size == self.finest:
-            return size
+            return Size(*size)
         share = math.sqrt(math.prod(self.finest) / math.prod(size))
-        return max(1, nearest(size[0] * share)), max(1, nearest(size[1] * share))
+        return Size(max(1, nearest(size[0] * share)), max(1, nearest(size[1] * share)))
 
-    def route(self, first: int = 0, finest: Size | None = None) -> tuple[Step, ...]:
+    def route(self, first: int = 0, finest: tuple[int, int] | None = None) -> tuple[Step, ...]:
         """Steps through scales ``first`` to the finest, ending at ``finest`` (default: as trained).
 
         Raises:
@@ -150,7 +166,7 @@ class Geometry:
             raise ValueError(f"there is no scale {first}: this pyramid has scales 0 to {len(self.sizes) - 1}")
         return tuple(Step(n, *self.size_at(n, finest)) for n in range(first, len(self.sizes)))
 
-    def upward(self, size: Size, wanted: Size) -> tuple[Step, ...]:
+    def upward(self, size: tuple[int, int], wanted: tuple[int, int]) -> tuple[Step, ...]:
         """Steps beyond the finest scale: its generator again and again, growing by about the factor each time.
 
         Paper section 4.1: what the finest scale adds to the one below is taken to be what the next would add.
@@ -194,7 +210,7 @@ def _ratios(ratio: float, factor: float) -> float:
 def _between(finest: Size, first: float, last: float, levels: int) -> list[Size]:
     """Sizes of levels + 1 scales in equal ratios, as shares of the finest one's sides."""
     shares = [last * (first / last) ** ((levels - n) / levels) for n in range(levels + 1)] if levels else [last]
-    return [(_ceil(finest[0] * share), _ceil(finest[1] * share)) for share in shares]
+    return [Size(_ceil(finest[0] * share), _ceil(finest[1] * share)) for share in shares]
 
 
 def nearest(value: float) -> int:

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from singan_toolkit.pyramid.architecture import PATCH
 from singan_toolkit.pyramid.geometry import Step
 from singan_toolkit.pyramid.noise import NoiseSource
 from singan_toolkit.pyramid.patches import PIXELS_AT_ONCE, sliced_wasserstein_distances
@@ -18,11 +19,11 @@ from singan_toolkit.pyramid.walk import Pyramid, walk
 LAYOUT_STEPS = 3
 """Steps of a route after which a layout is judged: the coarsest scales draw it, the others refine it."""
 CARE = 2.0
-"""Power of a layout's change from the training picture that its patch distance is divided by."""
+"""Power of a layout\'s change from the training picture by which its patch distance is divided, to judge it."""
 SAME = 0.02
-"""Change, in the picture's -1..1, below which a layout is hardly another."""
+"""Added to that change, an RMS in the picture's -1..1, lest a layout that is hardly another one be judged by noise."""
 CANDIDATE = 1 << 40
-"""Between the sample numbers of one sample's candidates."""
+"""The step from one candidate's sample number to the next one's."""
 
 
 @torch.no_grad()
@@ -34,7 +35,7 @@ def most_typical(
     samples: Sequence[int],
     candidates: int,
 ) -> list[int]:
-    """For each sample, the one of several layouts whose patches are most like the training picture's for its change.
+    """Choose among several layouts of each sample the one that is most like the training picture for what it changes.
 
     The distance of a layout's patches is divided by how far the layout lies from the training picture's own, to the
     power 2: the nearest alone would be the one that is nearly a copy.
@@ -48,10 +49,11 @@ def most_typical(
         pyramid: A trained pyramid.
         real: (1, 3, H, W) in -1..1, the training picture, of any size.
         route: From noise at the coarsest scale on.
-        noise: Of the samples. Candidate c of sample i is sample i + c * 2^40.
+        noise: The source of the samples' noise. Candidate c of sample i is sample i + c * 2^40.
         samples: Their numbers.
-        candidates: Layouts to choose from, for each; of 1, sample i stays sample i. Samples that are larger than the
-            training picture get fewer, in proportion: they hold more of everything and differ less.
+        candidates: Layouts to choose from, for each; of 1, sample i stays sample i, as where a layout is too small to
+            hold a patch. Samples that are larger than the training picture get fewer, in proportion: they hold more of
+            everything and differ less.
 
     Returns:
         Numbers of the chosen samples, to walk the whole route with.
@@ -59,7 +61,7 @@ def most_typical(
     steps = route[:LAYOUT_STEPS]
     trained = math.prod(pyramid.geometry.sizes[steps[-1].scale])
     candidates = round(candidates * min(1, trained / (steps[-1].height * steps[-1].width)))
-    if candidates <= 1:
+    if candidates <= 1 or min(steps[-1].height, steps[-1].width) < PATCH:
         return list(samples)
     expected = resize(real.to(pyramid.device), pyramid.geometry.sizes[steps[-1].scale])
     still = resize(expected, (steps[-1].height, steps[-1].width))

@@ -17,7 +17,7 @@ def pad(picture: Tensor, reflect: bool = False) -> Tensor:
     """Lay the network's margin around (B, C, H, W), giving (B, C, H + 10, W + 10).
 
     Args:
-        picture: Of any size, smaller than the margin too.
+        picture: A picture of any size; it may be smaller than the margin.
         reflect: The margin continues the picture by reflection; otherwise it is of zeros, as published.
     """
     if not reflect:
@@ -27,7 +27,7 @@ def pad(picture: Tensor, reflect: bool = False) -> Tensor:
 
 
 def reflected(size: int, device: torch.device) -> Tensor:
-    """Which of ``size`` pixels each of size + 10 shows where the margin continues them by reflection."""
+    """For a row of ``size`` pixels that reflection continues to size + 10: the index of the pixel that each shows."""
     around = torch.arange(-MARGIN, size + MARGIN, device=device) % max(2 * size - 2, 1)
     return torch.minimum(around, 2 * size - 2 - around)
 
@@ -39,8 +39,8 @@ def with_noise(picture: Tensor, noise: Tensor, amplitude: float, reflect: bool =
         picture: (B, C, H, W).
         noise: (B, C, H, W), which gets a margin as the picture does, or (B, C, H + 10, W + 10), which brings its own:
             noise padding, as published for animation (supplementary material).
-        amplitude: Of the noise.
-        reflect: As of :func:`pad`.
+        amplitude: The noise's amplitude.
+        reflect: How the picture is continued; see :func:`pad`.
 
     Returns:
         (B, C, H + 10, W + 10).

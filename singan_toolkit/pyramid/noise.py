@@ -98,7 +98,7 @@ class RandomWalk:
         loops: Whether it ends where it began. One that does not starts at z*, at the picture itself.
         alpha: Above 0 and up to 1, how strongly the walk is drawn back to z*.
         beta: In 0..1, how much of its speed it keeps.
-        seed: Of u.
+        seed: The seed of u.
     """
 
     z_star: Tensor
@@ -136,7 +136,7 @@ class RandomWalk:
 AS_TRAINED = 0.5
 """The variety at which noise is as it was in training."""
 VARIETY = 1 << 48
-"""Between the sample numbers of one sample at several varieties."""
+"""The step from a sample's number at one variety to its number at the next."""
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,6 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from singan_toolkit.pyramid.architecture import MARGIN, PATCH, PICTURE_CHANNELS
-from singan_toolkit.pyramid.geometry import Size
 from singan_toolkit.pyramid.resample import resize
 
 SHARE = 0.005
@@ -47,9 +46,9 @@ So hills stay above the water that they stand at, wherever along it they are. No
 pictures enter: what they laid elsewhere is to stay there.
 """
 DIRECTIONS = 48
-"""In which patches are compared."""
+"""The directions in which patches are compared."""
 ENTRIES = 1 << 22
-"""Of a table of distances held at once."""
+"""The most values of a table of distances that is held at once."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,8 +60,8 @@ class PatchScale:
         below: The same at the scale below; None at the coarsest, which starts from the training picture, displaced.
         rounds: Times that a picture is rebuilt.
         noise_amplitude: Deviation of the noise that is added to the coarsest scale's picture; 0 above it.
-        gravity: As :data:`GRAVITY`; 0 above the coarsest scale.
-        centre: As :data:`CENTRE`.
+        gravity: What :data:`GRAVITY` says; 0 above the coarsest scale.
+        centre: What :data:`CENTRE` says.
     """
 
     picture: Tensor
@@ -141,13 +140,13 @@ class PatchScale:
         return picture
 
 
-def patch_scales(picture: Tensor, sizes: Sequence[Size], noise_amplitude: float = NOISE) -> list[PatchScale]:
+def patch_scales(picture: Tensor, sizes: Sequence[tuple[int, int]], noise_amplitude: float = NOISE) -> list[PatchScale]:
     """The coarsest scales of a pyramid, made of patches.
 
     Args:
         picture: (1, 3, H, W) in -1..1, the training picture at its finest scale.
-        sizes: Of the scales, coarsest first.
-        noise_amplitude: Of the coarsest.
+        sizes: The sizes of the scales, coarsest first.
+        noise_amplitude: The noise amplitude of the coarsest.
     """
     reals = [resize(picture, size) for size in sizes]
     scales = [PatchScale(real, noise_amplitude=noise_amplitude) for real in reals[:1]]
@@ -174,7 +173,7 @@ def in_lines(noise: Tensor, dim: int, together: float) -> Tensor:
     """Noise of which the lines along one dimension have more in common, or less.
 
     Args:
-        noise: Of unit deviation, its values independent.
+        noise: Noise of unit deviation, its values independent.
         dim: The dimension along which the lines run; at least two values long.
         together: 0..1: of what is as deviating as before, the share that a whole line has in common.
 
@@ -236,7 +235,7 @@ def nearest_patches(queries: Tensor, keys: Tensor) -> Tensor:
 
 
 def _least(table: Tensor) -> Tensor:
-    """Along the last dimension. NumPy's search is several times faster than torch's on a processor."""
+    """The search along the last dimension. NumPy's is several times faster than torch's on a processor."""
     return torch.from_numpy(table.numpy().argmin(-1)) if table.device.type == "cpu" else table.argmin(-1)
 
 

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 DIRECTIONS_AT_ONCE = 32
 PIXELS_AT_ONCE = 65_536
-"""In batches of pictures, about."""
+"""Pixels of the pictures that are measured together, about."""
 
 
 def sliced_wasserstein_distances(

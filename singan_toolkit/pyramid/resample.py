@@ -5,10 +5,8 @@ from __future__ import annotations
 from torch import Tensor
 from torch.nn import functional as F
 
-from singan_toolkit.pyramid.geometry import Size
 
-
-def resize(picture: Tensor, size: Size) -> Tensor:
+def resize(picture: Tensor, size: tuple[int, int]) -> Tensor:
     """Antialiased bicubic resizing, differentiable; the picture itself where the size is already right.
 
     Args:

@@ -38,7 +38,10 @@ def singan_training_event(event: Event) -> None:
 
 @hookspec(firstresult=True)
 def singan_plan(task: Task, bundle: Bundle, scale: int, seed: int, options: dict[str, Any]) -> Plan:  # type: ignore[empty-body]
-    """Plan a task's walk. Implement with ``@hookimpl(wrapper=True)`` to wrap any task's pre-processing."""
+    """Plan a task's walk. Implement with ``@hookimpl(wrapper=True)`` to wrap any task's pre-processing.
+
+    ``options`` are what the task's ``prepare`` made of the user's.
+    """
 
 
 @hookspec(firstresult=True)

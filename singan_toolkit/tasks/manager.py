@@ -10,9 +10,10 @@ from typing import Any
 import click
 import pluggy
 
+from singan_toolkit.errors import TaskError
 from singan_toolkit.tasks import hooks
 from singan_toolkit.tasks.aside import aside
-from singan_toolkit.tasks.task import Task, TaskError, problem_with
+from singan_toolkit.tasks.task import Task, problem_with
 from singan_toolkit.words import did_you_mean
 
 OWN_DISTRIBUTION = "singan-toolkit"
@@ -25,7 +26,7 @@ class PluginRecord:
     """One entry point: where it came from, what it added and what was wrong with it.
 
     Attributes:
-        name: Of the entry point.
+        name: The entry point's name.
         distribution: The package on the index that brought it, with its version.
         module: What the entry point names.
         tasks: Names of the tasks that it added.

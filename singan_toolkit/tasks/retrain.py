@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 
-from singan_toolkit.bundle import Bundle, BundleError
+from singan_toolkit.bundle import Bundle
+from singan_toolkit.errors import BundleError
 from singan_toolkit.tasks.task import Retraining
+from singan_toolkit.training.bundles import retrain_scale
 from singan_toolkit.training.events import Observer, ignore
-from singan_toolkit.training.train import retrain_scale
 
 
 def retrained(bundle: Bundle, retraining: Retraining, device: str = "auto", observer: Observer = ignore) -> Bundle:

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-import os
-from copy import copy
 from dataclasses import replace
+from functools import cached_property
 from typing import Any
 
-import click
 import torch
 from torch import Tensor
 
 from singan_toolkit.bundle import Bundle
-from singan_toolkit.imaging.pictures import Picture, picture_of
-from singan_toolkit.imaging.tensors import to_values
+from singan_toolkit.errors import PluginError, TaskError
+from singan_toolkit.imaging.pictures import Picture
+from singan_toolkit.imaging.tensors import to_tensor, to_values
 from singan_toolkit.imaging.video import Clip
 from singan_toolkit.imaging.visible import is_grey
+from singan_toolkit.pyramid.layout import most_typical
+from singan_toolkit.pyramid.noise import VARIETY
 from singan_toolkit.pyramid.walk import Pyramid, walk
 from singan_toolkit.tasks.manager import Plugins, installed_plugins
-from singan_toolkit.tasks.task import Output, Plan, Result, Retraining, Task, TaskError, returned
+from singan_toolkit.tasks.options import complete_options
+from singan_toolkit.tasks.task import Output, Plan, Result, Retraining, Task, returned
 from singan_toolkit.training.events import Observer, ignore
 
 BATCH_PIXELS = 500_000
@@ -42,7 +44,7 @@ def run(
         task: Name of the task.
         scale: The injection scale (1 is the coarsest at which a picture enters), ``"auto"``, ``"all"`` for one result a
             scale, or None for the task's default.
-        seed: Of the noise.
+        seed: The seed of the noise.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
         observer: Told what happens where the task has a scale trained anew.
         options: The task's options, by the names of the command line with underscores for hyphens; what is not given
@@ -54,7 +56,8 @@ def run(
     Raises:
         TaskError: There is no such task or option, a value is wrong, or the options do not fit together.
         PictureError: A picture cannot be used.
-        ValueError: The device is not here, or the task gives back what it should not.
+        UnavailableError: The device is not here.
+        PluginError: The task gives back what it should not.
         TrainingError: A scale that is to be trained anew diverged even with ever smaller steps.
     """
     plugins = installed_plugins()
@@ -73,52 +76,6 @@ def _not_trained_for(task: Task, bundle: Bundle) -> str:
     return f"{bundle.name} was not trained with --for {task.name}: {task.profile.why}"
 
 
-def complete_options(task: Task, given: dict[str, Any]) -> dict[str, Any]:
-    """A task's options with the types and defaults of the command line.
-
-    What may be given several times there is a list or a tuple here, or a single value. Where a file is wanted a picture
-    in memory may be given: the task then finds a :class:`Picture`, which :func:`read_picture` takes as it takes a path.
-
-    Raises:
-        TaskError: An option is not the task's, is missing or has a wrong value.
-    """
-    names = [str(option.name) for option in task.options]
-    if unknown := given.keys() - set(names):
-        raise TaskError(f"{task.name} has no option {min(unknown)!r}; it has {', '.join(names) or 'none'}")
-    repeatable = {option.name for option in task.options if option.multiple}
-    given = {
-        name: (value,) if name in repeatable and not isinstance(value, (list, tuple)) else value
-        for name, value in given.items()
-        if value is not None
-    }
-    try:
-        command = click.Command(task.name, params=[_with_pictures(option) for option in task.options])
-        return command.make_context(task.name, [], default_map=given).params
-    except click.ClickException as error:
-        raise TaskError(f"{task.name}: {error.format_message()}") from error
-
-
-class _File(click.ParamType):  # type: ignore[type-arg]  # generic since click 8.4 only
-    """A file's path, or a picture in memory."""
-
-    def __init__(self, path: click.ParamType) -> None:  # type: ignore[type-arg]
-        self.path, self.name = path, path.name
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        if isinstance(value, (str, os.PathLike)):
-            return self.path.convert(value, param, ctx)
-        return picture_of(value, str(param.name if param else "picture"))
-
-
-def _with_pictures(option: click.Option) -> click.Option:
-    """The option itself or, where it wants a file, one that takes pictures in memory too."""
-    if not (isinstance(option.type, click.Path) and option.type.file_okay):
-        return option
-    option = copy(option)
-    option.type = _File(option.type)
-    return option
-
-
 class _Run:
     def __init__(
         self,
@@ -131,10 +88,15 @@ class _Run:
         options: dict[str, Any],
     ) -> None:
         self.hook, self.task, self.bundle, self.device = plugins.manager.hook, task, bundle, device
-        self.seed, self.observer, self.options = seed, observer, options
-        self.pyramid = bundle.pyramid(device).hastened()
+        self.seed, self.observer, self.given = seed, observer, options
+        self.exact = bundle.pyramid(device)
+        self.pyramid = self.exact.hastened()
         self.grey = is_grey(bundle.picture)
         self.trained_anew: dict[tuple[str, int], Pyramid] = {}
+
+    @cached_property
+    def options(self) -> dict[str, Any]:
+        return self.task.prepare(self.bundle, **self.given)
 
     def at(self, scale: int | str | None) -> Output:
         scales = len(self.bundle.geometry.sizes)
@@ -174,7 +136,23 @@ class _Run:
         plan = self.hook.singan_plan(
             task=self.task, bundle=self.bundle, scale=scale, seed=self.seed, options=self.options
         )
-        return returned(self.task, plan, Plan)
+        plan = returned(self.task, plan, Plan)
+        return self._with_layouts(plan) if plan.candidates else plan
+
+    def _with_layouts(self, plan: Plan) -> Plan:
+        """The plan with the samples that have the most typical layouts; a sample has the same at each variety."""
+        assert plan.candidates
+        numbers = list(dict.fromkeys(sample % VARIETY for sample in plan.samples))
+        chosen = most_typical(
+            self.exact,
+            to_tensor(self.bundle.picture),
+            plan.route,
+            plan.candidates.noise,
+            numbers,
+            plan.candidates.number,
+        )
+        layout = dict(zip(numbers, chosen, strict=True))
+        return replace(plan, samples=[sample - sample % VARIETY + layout[sample % VARIETY] for sample in plan.samples])
 
     def _walk(self, plan: Plan) -> Tensor:
         """All samples of a plan, a batch of bounded memory at a time, on the CPU."""
@@ -213,7 +191,7 @@ class _Run:
             Output,
         )
         if not returned(self.task, output.results, list, tuple):
-            raise ValueError(f"task {self.task.name} returned no picture")
+            raise PluginError(f"task {self.task.name} returned no picture")
         for result in output.results:
             returned(self.task, returned(self.task, result, Result).picture, Picture, Clip)
         return output

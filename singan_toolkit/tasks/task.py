@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
 
 import click
 
+from singan_toolkit.errors import PluginError
+
 if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor
@@ -26,10 +28,6 @@ if TYPE_CHECKING:
 
 
 T = TypeVar("T")
-
-
-class TaskError(ValueError):
-    """A task cannot do what was asked; the message says why and what to change."""
 
 
 @dataclass(frozen=True)
@@ -97,6 +95,19 @@ class Retraining:
 
 
 @dataclass(frozen=True)
+class Candidates:
+    """Layouts that are drawn for each sample, of which the one most like the training picture in its patches is walked.
+
+    Attributes:
+        number: How many for each; samples larger than the training picture get fewer.
+        noise: What they are drawn from.
+    """
+
+    number: int
+    noise: NoiseSource
+
+
+@dataclass(frozen=True)
 class Plan:
     """A walk through the pyramid, and what is needed to finish its picture.
 
@@ -105,6 +116,8 @@ class Plan:
         noise: Where the walk's noise comes from.
         start: (1 or len(samples), 3, h, w) in -1..1, what enters at the first step; None for zeros.
         samples: Numbers of the pictures to draw.
+        candidates: For a walk from noise at the coarsest scale on: what layouts to choose among; None walks the samples
+            as they are numbered. :meth:`Task.finish` finds the numbers that were chosen.
         given: (1, 3, H, W) in -1..1 of the last step's size: what the user gave. ``--scale auto`` compares with it.
         focus: (H, W) bool: where the change matters; everywhere by default.
         constraint: What every step of the walk must keep; see :mod:`singan_toolkit.pyramid.constraints`.
@@ -118,6 +131,7 @@ class Plan:
     noise: NoiseSource
     start: Tensor | None = None
     samples: Sequence[int] = (0,)
+    candidates: Candidates | None = None
     given: Tensor | None = None
     focus: Tensor | None = None
     constraint: Constraint | None = None
@@ -154,7 +168,7 @@ class Task(ABC):
     """Base of all tasks. The first line of a task's docstring is its summary on the command line.
 
     Attributes:
-        name: As on the command line: lower case words joined by hyphens.
+        name: The task's name on the command line: lower case words joined by hyphens.
         options: Click options; their names, types and defaults are those of the command line and of Python.
         injection: Where a picture enters, which gives the task the option ``--scale``; None where none does.
         profile: What ``train --for`` this task changes, if anything.
@@ -170,15 +184,30 @@ class Task(ABC):
     makes: ClassVar[Literal["pictures", "clips"]] = "pictures"
     keeps: ClassVar[Sequence[str]] = ()
 
+    def prepare(self, bundle: Bundle, **options: Any) -> dict[str, Any]:
+        """What does not depend on the scale: done once, before one plan or, for several scales, many.
+
+        Args:
+            bundle: What was trained.
+            options: A value for each of the task's own options.
+
+        Returns:
+            What :meth:`plan` gets in their place. By default the options themselves.
+
+        Raises:
+            TaskError: The options do not fit together or do not fit the bundle.
+        """
+        return options
+
     @abstractmethod
-    def plan(self, bundle: Bundle, *, scale: int, seed: int, **options: Any) -> Plan:
-        """Pre-processing: from the user's options to a walk.
+    def plan(self, bundle: Bundle, *, scale: int, seed: int, **prepared: Any) -> Plan:
+        """Pre-processing: from what was prepared to a walk.
 
         Args:
             bundle: What was trained.
             scale: The injection scale to use; 0 for a task without one.
-            seed: Of the noise.
-            options: A value for each of the task's own options.
+            seed: The seed of the noise.
+            prepared: What :meth:`prepare` gave: the task's own options where it is left as it is.
 
         Raises:
             TaskError: The options do not fit together or do not fit the bundle.
@@ -204,11 +233,11 @@ def returned(task: Task, value: object, *kinds: type[T]) -> T:
     """What a task, or a plugin around it, gave back.
 
     Raises:
-        ValueError: It is of none of these kinds.
+        PluginError: It is of none of these kinds.
     """
     if not isinstance(value, kinds):
         wanted = " or ".join(kind.__name__ for kind in kinds)
-        raise ValueError(
+        raise PluginError(
             f"task {task.name}, or a plugin around it, returned an object of type {type(value).__name__} "
             f"where {wanted} is wanted"
         )

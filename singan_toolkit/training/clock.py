@@ -21,7 +21,7 @@ class Clock:
     Args:
         geometry: Sizes of the scales.
         settings: How they are trained.
-        iterations: Of each scale; 0 where it is not trained.
+        iterations: The number for each scale; 0 where it is not trained.
     """
 
     OVERHEAD = 5e6  # of an iteration, in pixels times channels squared: what a core does in the time of the calls alone

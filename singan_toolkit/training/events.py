@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from singan_toolkit.pyramid.geometry import Size
+
 
 @dataclass(frozen=True)
 class TrainingStarted:
     """Before the first scale. ``sizes`` are (height, width), coarsest first; ``iterations`` one a scale, 0 if kept."""
 
-    sizes: tuple[tuple[int, int], ...]
+    sizes: tuple[Size, ...]
     iterations: tuple[int, ...]
     device: str
     precision: str

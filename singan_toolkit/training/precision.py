@@ -8,12 +8,20 @@ from functools import cache
 import torch
 from torch.nn import functional as F
 
+from singan_toolkit.training.settings import Settings
+
 
 def pick_precision(name: str, device: torch.device) -> torch.dtype:
     """The type to convolve in; ``auto`` takes bfloat16 where a tiny measurement finds it faster than float32."""
     if name == "auto":
         return torch.bfloat16 if _bfloat16_pays(device.type) else torch.float32
     return {"float32": torch.float32, "bfloat16": torch.bfloat16}[name]
+
+
+def settled(settings: Settings, device: torch.device) -> Settings:
+    """The settings with the precision that ``auto`` means on that device."""
+    precision = str(pick_precision(settings.precision, device)).removeprefix("torch.")
+    return settings.model_copy(update={"precision": precision})
 
 
 @cache

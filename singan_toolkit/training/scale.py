@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import chain
 
@@ -33,6 +33,9 @@ class Diverged(Exception):
 
 class ScaleTraining:
     """The two networks of one scale, their optimizers and the steps between them.
+
+    What a later step depends on is in ``generator``, ``discriminator``, ``average``, ``optimizers``, ``random``,
+    ``cropper``, ``worst_loss`` and ``done``.
 
     Args:
         settings: What to do.
@@ -70,6 +73,7 @@ class ScaleTraining:
         for network in (self.generator, self.discriminator):
             network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = {name: value.detach().clone() for name, value in self.generator.named_parameters()}
+        self.done = 0
         self.random = torch.Generator(device).manual_seed(seeds[1])
         batch, _ = settings.batch_at(*data.real.shape[-2:])
         self.cropper = Cropper(data, settings.crop, batch, self.random)
@@ -84,24 +88,34 @@ class ScaleTraining:
         self.worst_loss = torch.zeros((), device=device)
         self.iterate = {penalize: Replayed(partial(self._iterate, penalize), self.random) for penalize in (False, True)}
 
-    def run(self, report: Callable[[int, dict[str, float]], None], report_due: Callable[[], bool]) -> None:
-        """Train all iterations.
+    def step(self) -> None:
+        """Do one iteration."""
+        self._schedule(self.done)
+        self.cropper.refill(self.settings.discriminator_steps)
+        self.iterate[self.done % self.settings.gradient_penalty_every == 0]()
+        self.done += 1
+
+    def reports(self, due: Callable[[], bool]) -> Iterator[dict[str, float]]:
+        """Do what is left of the iterations, and settle what is kept. It can be left at any report and gone on with.
 
         Args:
-            report: Called with the iterations done and the losses, when due and at the end.
-            report_due: Whether a report is due; reading the losses costs a device synchronization.
+            due: Whether a report is due; reading the losses costs a device synchronization.
+
+        Yields:
+            The losses, when due and after the last iteration.
 
         Raises:
             Diverged: A loss exploded, which is seen when a report is due, or the weights are no numbers at the end.
         """
-        for iteration in range(self.iterations):
-            self._schedule(iteration)
-            self.cropper.refill(self.settings.discriminator_steps)
-            self.iterate[iteration % self.settings.gradient_penalty_every == 0]()
-            if report_due() or iteration == self.iterations - 1:
+        while self.done < self.iterations:
+            self.step()
+            if due() or self.done == self.iterations:
                 if not self.worst_loss.item() < EXPLODED:
-                    raise Diverged(iteration + 1)
-                report(iteration + 1, {name: loss.item() for name, loss in self.losses.items()})
+                    raise Diverged(self.done)
+                yield {name: loss.item() for name, loss in self.losses.items()}
+        self._settle()
+
+    def _settle(self) -> None:
         if self.settings.weight_average:
             self.generator.load_state_dict(self.average, strict=False)
         self._settle_statistics()

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from singan_toolkit.errors import UsageError
 from singan_toolkit.pyramid import geometry
 from singan_toolkit.pyramid.architecture import RECEPTIVE_FIELD
 from singan_toolkit.training.presets import DEFAULT_PRESET, PRESETS
@@ -46,9 +47,11 @@ class Settings(BaseModel):
     gradient_penalty: float = Field(0.1, ge=0, le=1000, description="lambda of the gradient penalty")
     gradient_penalty_every: int = Field(1, ge=1, le=100, description="discriminator steps between penalties")
     reconstruction: float = Field(10.0, ge=0, le=1e6, description="alpha, weight of the reconstruction loss")
-    noise_amplitude: float = Field(0.1, ge=0, le=10, description="times the reconstruction's RMSE is sigma_n")
+    noise_amplitude: float = Field(
+        0.1, ge=0, le=10, description="noise of a scale, over the RMSE of the reconstruction that enters it"
+    )
     noise_padding: Literal["zeros", "noise"] = Field(
-        "zeros", description="noise ends where the picture does, or has its own beyond"
+        "zeros", description="noise beyond the picture's sides: none, or more of it"
     )
 
     crop: int = Field(0, ge=0, le=16384, description="side of the training crops, px; 0 is the whole picture")
@@ -85,8 +88,12 @@ def settings_of(preset: str = DEFAULT_PRESET, **changes: Any) -> Settings:
         changes: Settings by name; numbers may be given as text.
 
     Raises:
-        ValueError: No such preset or setting, or a value out of range (pydantic's error is a ``ValueError``).
+        UsageError: No such preset or setting, or a value out of range.
     """
     if preset not in PRESETS:
-        raise ValueError(f"there is no preset {preset!r}; there are {', '.join(PRESETS)}")
-    return Settings(**{**PRESETS[preset], **changes})
+        raise UsageError(f"there is no preset {preset!r}; there are {', '.join(PRESETS)}")
+    try:
+        return Settings(**{**PRESETS[preset], **changes})
+    except ValidationError as error:
+        problems = (f"{'.'.join(map(str, one['loc']))}: {one['msg'].lower()}" for one in error.errors())
+        raise UsageError("; ".join(problems)) from error

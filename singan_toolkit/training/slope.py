@@ -51,10 +51,10 @@ def input_slope(discriminator: Discriminator, picture: Tensor) -> Tensor:
 
 
 class _NormSlope(Function):
-    """From the slope by what leaves a batch norm to that by what enters it, with its derivatives in closed form.
+    """The backward step through batch norm: it turns the slope by its output into the slope by its input.
 
-    With x^ the normalized map, r one over its deviation and w the weight, the slope g becomes
-    w r (g - mean(g) - x^ mean(g x^)), means being over a channel's map.
+    The slope g becomes w r (g - mean(g) - x^ mean(g x^)). Here x^ is the normalized map, w the weight and r one over
+    the map's deviation; means are taken over a channel's map. The derivatives of that are written out below.
     """
 
     @staticmethod

@@ -23,13 +23,16 @@ _file = click.Path(dir_okay=False, path_type=Path)
 
 
 @dataclass(frozen=True)
-class _Material:
+class _Filled:
+    """A picture with its hole, first at its own size, then at that of the walk: what is around, and a rough fill."""
+
     picture: Picture
     rgb: np.ndarray
     mask: np.ndarray
     weight: np.ndarray
     hole: Tensor
-    seed: int
+    given: Tensor
+    start: Tensor
 
 
 class Inpaint(Task):
@@ -48,35 +51,44 @@ class Inpaint(Task):
         click.Option(["-n", "--count"], type=click.IntRange(1), default=1, show_default=True, help="Variants to draw."),
     )
 
-    def plan(self, bundle: Bundle, *, scale: int, seed: int, **options: Any) -> Plan:
-        """Fill the hole roughly, and redraw it from the injection scale up, so that it goes with what is around it."""
+    def prepare(self, bundle: Bundle, **options: Any) -> dict[str, Any]:
+        """Fill the hole roughly."""
         import torch
 
-        from singan_tk_inpaint.filling import Seamless, filled, shrunk
+        from singan_tk_inpaint.filling import filled, shrunk
         from singan_toolkit.imaging.masks import feather
         from singan_toolkit.imaging.tensors import to_tensor
         from singan_toolkit.imaging.visible import as_seen_by, smoothed
-        from singan_toolkit.pyramid.noise import Gaussian
         from singan_toolkit.pyramid.resample import resize
 
         picture, mask = _given(bundle, options)
-        rgb = as_seen_by(bundle, picture)
+        rgb = as_seen_by(bundle.picture, picture)
         longer = max(picture.size)
         weight = feather(mask, GROW * longer, FADE * longer)
-        geometry = bundle.geometry
-        finest = geometry.fit(picture.size)
+        finest = bundle.geometry.fit(picture.size)
         emptied = to_tensor(rgb * (weight == 0)[..., None])
         hole = shrunk(torch.from_numpy(weight > 0), finest)
         given = smoothed(resize(emptied, finest), hole)
-        start = filled(given, hole, geometry.size_at(0, finest))
+        start = filled(given, hole, bundle.geometry.size_at(0, finest))
+        return dict(filled=_Filled(picture, rgb, mask, weight, hole, given, start), count=options["count"])
+
+    def plan(self, bundle: Bundle, *, scale: int, seed: int, **prepared: Any) -> Plan:
+        """Redraw the hole from the injection scale up, so that it goes with what is around it."""
+        from singan_tk_inpaint.filling import Seamless
+        from singan_toolkit.pyramid.noise import Gaussian
+        from singan_toolkit.pyramid.resample import resize
+
+        filled: _Filled = prepared["filled"]
+        geometry = bundle.geometry
+        finest = geometry.fit(filled.picture.size)
         return Plan(
             route=geometry.route(scale, finest),
             noise=Gaussian(seed),
-            start=resize(start, geometry.size_at(scale - 1, finest)),
-            samples=range(options["count"]),
-            given=given,  # smooth and without focus: --scale auto then looks for texture where there is none
-            constraint=Seamless(given, hole),
-            material=_Material(picture, rgb, mask, weight, hole, seed),
+            start=resize(filled.start, geometry.entry_size(scale, finest)),
+            samples=range(prepared["count"]),
+            given=filled.given,  # smooth and without focus: --scale auto then looks for texture where there is none
+            constraint=Seamless(filled.given, filled.hole),
+            material=(filled, seed),
         )
 
     def finish(self, walked: Tensor, plan: Plan) -> Output:
@@ -85,20 +97,21 @@ class Inpaint(Task):
         from singan_toolkit.imaging.detail import transfer_detail
         from singan_toolkit.imaging.tensors import to_rgb
 
-        material: _Material = plan.material
-        picture, weight = material.picture, material.weight
+        filled: _Filled
+        filled, seed = plan.material
+        picture, weight = filled.picture, filled.weight
         results = []
         for sample, one in zip(plan.samples, walked, strict=True):
             if one.shape[-2:] == picture.size:
                 rgb = to_rgb(one)
             else:
                 rgb = transfer_detail(
-                    material.rgb, one[None], one[None], picture.size, source=weight == 0, where=material.hole.numpy()
+                    filled.rgb, one[None], one[None], picture.size, source=weight == 0, where=filled.hole.numpy()
                 )
             results.append(
                 Result(
-                    blend(picture, rgb, weight, material.mask | (picture.pixels[..., -1] > 0)),
-                    f"{material.seed + sample:04d}",
+                    blend(picture, rgb, weight, filled.mask | (picture.pixels[..., -1] > 0)),
+                    f"{seed + sample:04d}",
                 )
             )
         return Output(results)
@@ -116,14 +129,10 @@ def _given(bundle: Bundle, options: dict[str, Any]) -> tuple[Picture, np.ndarray
         picture = Picture(bundle.picture, "the training picture")
         if mask.size != picture.size:
             raise TaskError(
-                f"mask {mask.name} is {_size(mask)} pixels, and the training picture in the bundle {_size(picture)}: "
+                f"mask {mask.name} is {mask.size} pixels, and the training picture in the bundle {picture.size}: "
                 "give the picture that it was painted for with --picture"
             )
     return picture, mask_of(mask, picture.size)
-
-
-def _size(picture: Picture) -> str:
-    return f"{picture.size[1]}x{picture.size[0]}"
 
 
 @hookimpl

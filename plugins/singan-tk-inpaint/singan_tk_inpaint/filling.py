@@ -11,18 +11,18 @@ from torch.nn import functional as F
 from singan_toolkit.imaging.detail import transfer_detail
 from singan_toolkit.imaging.tensors import to_rgb, to_tensor
 from singan_toolkit.imaging.visible import smoothed
-from singan_toolkit.pyramid.geometry import Size
 from singan_toolkit.pyramid.resample import resize
 
 PATCH = 5
 ROUNDS = 10
 OUTLIER = 2
-"""Times the median: how far at most the rim of a hole pulls at what is inside. What the mask cuts through would pull
-farther, and bleed into the hole."""
+"""The largest correction that a pixel at the rim of a hole passes on into the hole, over the median of all of them.
+
+Where the mask cuts through a thing, that would be far larger, and the thing's colour would bleed into the hole."""
 
 
-def shrunk(hole: Tensor, size: Size) -> Tensor:
-    """A hole at another size: all pixels that more than a hundredth of is made of it.
+def shrunk(hole: Tensor, size: tuple[int, int]) -> Tensor:
+    """A hole at another size: every pixel of which the hole covers more than a hundredth.
 
     Args:
         hole: (H, W), bool.
@@ -34,7 +34,7 @@ def shrunk(hole: Tensor, size: Size) -> Tensor:
     return resize(hole.float()[None, None], size)[0, 0].abs() > 0.01
 
 
-def filled(picture: Tensor, hole: Tensor, coarsest: Size) -> Tensor:
+def filled(picture: Tensor, hole: Tensor, coarsest: tuple[int, int]) -> Tensor:
     """Fill a hole with what continues its surroundings.
 
     At the coarsest size the hole is laid with patches of the picture that agree with each other and with its rim

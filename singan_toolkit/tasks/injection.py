@@ -1,4 +1,4 @@
-"""What harmonize and edit share: a changed picture enters the pyramid, and what comes of it is laid back in a mask."""
+"""Tasks that enter a changed picture into the pyramid, and lay what comes of the change back in a mask."""
 
 from __future__ import annotations
 
@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import click
 
-from singan_toolkit import Output, Plan, Result, Task
+from singan_toolkit.tasks.task import Output, Plan, Result, Task
 
 if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor
 
-    from singan_toolkit import Bundle, Picture
+    from singan_toolkit.bundle import Bundle
+    from singan_toolkit.imaging.pictures import Picture
+    from singan_toolkit.pyramid.geometry import Size
 
 
 @dataclass(frozen=True)
@@ -57,10 +59,15 @@ class Change:
 
 
 @dataclass(frozen=True)
-class _Material:
+class _Entering:
+    """A change, ready to enter at any scale: its colours as given and at the size of the walk, and its mask."""
+
     change: Change
     rgb: np.ndarray
+    given: Tensor
+    finest: Size
     before: Tensor
+    focus: Tensor
     weight: np.ndarray
 
 
@@ -85,37 +92,45 @@ class Injected(Task):
             TaskError: The options do not fit together or do not fit the bundle.
         """
 
-    def plan(self, bundle: Bundle, *, scale: int, seed: int, **options: Any) -> Plan:
-        """Shrink the changed picture to below the injection scale and walk the scales above (paper section 4.3)."""
+    def prepare(self, bundle: Bundle, **options: Any) -> dict[str, Any]:
+        """The change as it enters, and the task's own options."""
         import torch
 
         from singan_toolkit.imaging.masks import feather
         from singan_toolkit.imaging.tensors import to_tensor
         from singan_toolkit.imaging.visible import as_seen_by
-        from singan_toolkit.pyramid.noise import Gaussian
         from singan_toolkit.pyramid.resample import resize
 
         change = self.change(bundle, options)
         longer, fade = max(change.picture.size), options["feather"]
         finest = bundle.geometry.fit(change.picture.size)
-        rgb = as_seen_by(bundle, change.picture)
+        rgb = as_seen_by(bundle.picture, change.picture)
         given = to_tensor(rgb)
         before = resize(given, finest).clamp(-1, 1)
         focus = resize(torch.from_numpy(change.mask)[None, None].float(), finest)[0, 0]
         weight = feather(change.mask, self.edge.grow * longer, self.edge.fade * longer if fade is None else fade)
+        entering = _Entering(change, rgb, given, finest, before, focus >= 0.5 * focus.max(), weight)
+        return {**options, "entering": entering}
+
+    def plan(self, bundle: Bundle, *, scale: int, seed: int, **prepared: Any) -> Plan:
+        """Shrink the changed picture to below the injection scale and walk the scales above (paper section 4.3)."""
+        from singan_toolkit.pyramid.noise import Gaussian
+        from singan_toolkit.pyramid.resample import resize
+
+        entering: _Entering = prepared["entering"]
         return Plan(
-            route=bundle.geometry.route(scale, finest),
+            route=bundle.geometry.route(scale, entering.finest),
             noise=Gaussian(seed),
-            start=resize(given, bundle.geometry.size_at(scale - 1, finest)),
-            given=before,
-            focus=focus >= 0.5 * focus.max(),
-            material=_Material(change, rgb, before, weight),
+            start=resize(entering.given, bundle.geometry.entry_size(scale, entering.finest)),
+            given=entering.before,
+            focus=entering.focus,
+            material=entering,
         )
 
     def finish(self, walked: Tensor, plan: Plan) -> Output:
         """Carry what the walk changed up to the picture's resolution, and lay it into the mask."""
         from singan_toolkit.imaging.composite import blend, carry_up
 
-        material: _Material = plan.material
-        change, rgb = material.change, carry_up(material.rgb, material.before, walked)
-        return Output([Result(blend(change.outside, rgb, material.weight, change.opaque))], change.notes)
+        entering: _Entering = plan.material
+        change, rgb = entering.change, carry_up(entering.rgb, entering.before, walked)
+        return Output([Result(blend(change.outside, rgb, entering.weight, change.opaque))], change.notes)

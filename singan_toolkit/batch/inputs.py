@@ -7,27 +7,13 @@ from collections.abc import Callable, Iterable, Sequence
 from glob import glob
 from pathlib import Path
 
+from singan_toolkit.errors import UsageError
 from singan_toolkit.imaging.pictures import readable_endings
-from singan_toolkit.tasks.task import TaskError
 
 BUNDLE_ENDING = ".sgb"
 _NAMED = 4
-"""So many of the files that are passed over are told by name."""
+"""How many of the files that are passed over are told by name."""
 _HEIC = (".heic", ".heif", ".heics", ".heifs", ".hif")
-
-
-def check_storable(picture: Path) -> None:
-    """Find out whether a bundle can keep the picture's name.
-
-    Raises:
-        TaskError: The name is not valid Unicode.
-    """
-    try:
-        str(picture).encode()
-    except UnicodeEncodeError as error:
-        raise TaskError(
-            f"cannot train on {picture}: its name is not valid Unicode, as a bundle needs it: rename it"
-        ) from error
 
 
 def names_one_file(named: Sequence[Path]) -> bool:
@@ -44,7 +30,7 @@ def find_pictures(named: Iterable[Path], tell: Callable[[str], object] = lambda 
         tell: Called with a sentence on the files of folders and patterns that are passed over, if any.
 
     Raises:
-        TaskError: One of them names nothing.
+        UsageError: One of them names nothing.
     """
     pictures: dict[Path, Path] = {}
     for one in named:
@@ -57,20 +43,20 @@ def find_pictures(named: Iterable[Path], tell: Callable[[str], object] = lambda 
             problem = f"no picture matches {one}"
         else:
             if not one.exists():
-                raise TaskError(f"there is no file {one}")
+                raise UsageError(f"there is no file {one}")
             pictures.setdefault(one.parent.resolve() / one.name, one)
             continue
         found = [path for path in seen if path.suffix.lower() in readable_endings()]
         passed_over = _passed_over(seen, found)
         if not found:
-            raise TaskError(f"{problem}: {passed_over or 'it holds no files'}")
+            raise UsageError(f"{problem}: {passed_over or 'it holds no files'}")
         if passed_over:
             tell(passed_over)
         for path in found:
             pictures.setdefault(path.parent.resolve() / path.name, path)
     pictures = {key: path for key, path in pictures.items() if path.suffix.lower() != BUNDLE_ENDING}
     if not pictures:
-        raise TaskError("these are bundles, and no picture is among them")
+        raise UsageError("these are bundles, and no picture is among them")
     return list(pictures.values())
 
 
@@ -78,7 +64,7 @@ def bundle_paths(pictures: Iterable[Path], folder: Path | None = None) -> dict[P
     """Where each picture's bundle goes: in that folder or, without one, beside the picture.
 
     Raises:
-        TaskError: Two pictures would have the same bundle.
+        UsageError: Two pictures would have the same bundle.
     """
     targets: dict[Path, Path] = {}
     taken: dict[str, Path] = {}
@@ -87,7 +73,7 @@ def bundle_paths(pictures: Iterable[Path], folder: Path | None = None) -> dict[P
         target = folder / beside.name if folder else beside
         other = taken.setdefault(os.path.normcase(target.parent.resolve() / target.name), picture)
         if other is not picture:
-            raise TaskError(
+            raise UsageError(
                 f"{other} and {picture} would have the same bundle, {target}: rename one, or train it into another -o"
             )
         targets[picture] = target
@@ -102,7 +88,7 @@ def _in_folder(folder: Path) -> list[Path]:
     try:
         return _files(sorted(folder.iterdir()))
     except OSError as error:
-        raise TaskError(f"cannot read the folder {folder}: {error.strerror or error}") from error
+        raise UsageError(f"cannot read the folder {folder}: {error.strerror or error}") from error
 
 
 def _files(paths: Iterable[Path]) -> list[Path]:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import math
+from importlib.metadata import version
 from itertools import pairwise
 from typing import Annotated, Any, BinaryIO, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
 
+from singan_toolkit.errors import BundleError
 from singan_toolkit.pyramid.architecture import LAYERS, MARGIN, PATCH, PICTURE_CHANNELS
-from singan_toolkit.pyramid.geometry import Geometry
+from singan_toolkit.pyramid.geometry import Geometry, Size
 
 FORMAT = "singan-toolkit-bundle"
 FORMAT_VERSION: Literal[3] = 3
@@ -22,10 +24,6 @@ BYTES = {"U8": 1, "F32": 4}
 
 Pixels = Annotated[int, Field(ge=PATCH, le=65_536)]
 Channels = Annotated[int, Field(ge=1, le=1024)]
-
-
-class BundleError(ValueError):
-    """A file is not a bundle that can be used; the message names the file and says why."""
 
 
 class _Record(BaseModel):
@@ -91,7 +89,7 @@ class Manifest(_Record):
     @property
     def geometry(self) -> Geometry:
         """Sizes of the scales."""
-        return Geometry(tuple((s.height, s.width) for s in self.scales), self.factor, self.patch_scales)
+        return Geometry(tuple(Size(s.height, s.width) for s in self.scales), self.factor, self.patch_scales)
 
     @model_validator(mode="after")
     def _patches_are_coarsest(self) -> Manifest:
@@ -138,6 +136,11 @@ class Manifest(_Record):
         return expected
 
 
+def training_record(**fields: Any) -> TrainingRecord:
+    """A training record with the versions of this toolkit and of torch filled in."""
+    return TrainingRecord(toolkit=version("singan-toolkit"), torch=version("torch"), **fields)
+
+
 class _Entry(_Record):
     """What the header says of one tensor."""
 
@@ -154,8 +157,8 @@ def read_header(file: BinaryIO, size: int) -> tuple[bytes, Manifest, dict[str, i
     """Read what comes before the tensors, and compare it with itself and with the file's size.
 
     Args:
-        file: Of a bundle, at its beginning; it is left where the tensors begin.
-        size: Of the file, in bytes.
+        file: A bundle's file, at its beginning; it is left where the tensors begin.
+        size: The file's size in bytes.
 
     Returns:
         The header as it stands there, its manifest, and where among the tensors' bytes each tensor begins.
@@ -229,7 +232,7 @@ def _first(error: ValidationError | RecursionError) -> str:
 
 
 def _starts(manifest: Manifest, entries: dict[str, Any], data_bytes: int) -> dict[str, int]:
-    """Where each tensor's bytes begin, once what the file says it holds is what the manifest asks for."""
+    """Where each tensor's bytes begin, after a check that the file holds exactly what the manifest asks for."""
     expected = manifest.tensors()
     if surplus := entries.keys() - expected.keys():
         raise BundleError(f"it holds a tensor that does not belong there: {_quoted(min(surplus))}")

@@ -9,20 +9,25 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from singan_toolkit.bundle import Bundle, BundleError, training_record
-from singan_toolkit.imaging.pictures import Picture, PictureError
+from singan_toolkit.bundle import Bundle
+from singan_toolkit.bundle.manifest import training_record
+from singan_toolkit.errors import BundleError, InputError, PictureError, UsageError
+from singan_toolkit.imaging.pictures import Picture
 from singan_toolkit.imaging.tensors import shrunk, to_bytes, to_tensor
 from singan_toolkit.pyramid.architecture import channels_at
+from singan_toolkit.pyramid.device import pick_device
 from singan_toolkit.pyramid.geometry import Geometry
-from singan_toolkit.training.events import Event, Observer, TrainingStarted, ignore
-from singan_toolkit.training.loop import Change, retrain_pyramid, train_pyramid
+from singan_toolkit.training.below import Change
+from singan_toolkit.training.events import Observer, ignore
+from singan_toolkit.training.loop import retrain_pyramid, train_pyramid
+from singan_toolkit.training.precision import settled
 from singan_toolkit.training.presets import DEFAULT_PRESET, PRESETS
 from singan_toolkit.training.settings import Settings
 
 MOST_STEPS = 120_000
-"""Of a scale that is trained anew by a bundle's settings: ten times as many as of preset ``paper``."""
+"""The most steps by which a scale is trained anew on a bundle's word: ten times as many as preset ``paper`` has."""
 MOST_VALUES = 1 << 27
-"""Of one layer in one such step: half a gigabyte."""
+"""The most values of one layer in one such step: half a gigabyte of them."""
 
 
 def train_bundle(
@@ -43,18 +48,19 @@ def train_bundle(
         settings: How to train.
         preset: Name of the preset that the settings came from, for the record.
         task: Name of the task whose profile they hold, for the record.
-        seed: Of everything random.
+        seed: The seed of everything random.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
         observer: Told what happens.
         undoes: What the networks learn to undo, if anything; see :func:`train_pyramid`.
 
     Raises:
         PictureError: The picture is too small, too thin, too large or partly transparent.
-        ValueError: The device is not here, or the seed is no number of 64 bits.
+        UsageError: The seed is no number of 64 bits.
+        UnavailableError: The device is not here.
         TrainingError: A scale diverged even with ever smaller steps.
     """
     if not -(1 << 63) <= seed < 1 << 64:
-        raise ValueError("the seed must be a number of 64 bits")
+        raise UsageError("the seed must be a number of 64 bits")
     if picture.alpha is not None and (clear := float((picture.alpha < 1).mean())) > 0:
         raise PictureError(
             f"{picture.name} is transparent in {clear:.0%} of its pixels, and a pyramid learns colours only: "
@@ -64,23 +70,16 @@ def train_bundle(
         geometry = Geometry.of_picture(
             *picture.size, settings.min_size, settings.max_size, settings.factor, settings.patches_to
         )
-    except ValueError as error:
+    except InputError as error:
         raise PictureError(f"cannot train on {picture.name}: {error}") from error
     started = time.monotonic()
-    precision = ""
-
-    def observe(event: Event) -> None:
-        nonlocal precision
-        if isinstance(event, TrainingStarted):
-            precision = event.precision
-        observer(event)
-
+    settings = settled(settings, pick_device(device))
     real = shrunk(picture, geometry.finest)
-    pyramid = train_pyramid(real, geometry, settings, seed, device, observe, undoes)
+    pyramid = train_pyramid(real, geometry, settings, seed, device, observer, undoes)
     record = training_record(
         picture=picture.name,
         preset=preset,
-        settings=settings.model_dump() | {"precision": precision},
+        settings=settings.model_dump(),
         seed=seed,
         task=task,
         seconds=round(time.monotonic() - started, 3),

@@ -13,28 +13,30 @@ from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any
 
+from singan_toolkit.batch.worker import Worker
 from singan_toolkit.bundle import Bundle
+from singan_toolkit.errors import Failed, Kind, UsageError
+from singan_toolkit.jobs import Done, TrainingJob
 from singan_toolkit.machine import cores, default_jobs
-from singan_toolkit.tasks.manager import installed_plugins
-from singan_toolkit.tasks.worker import Worker
 from singan_toolkit.training.events import Event
 from singan_toolkit.training.presets import DEFAULT_PRESET
-from singan_toolkit.training.settings import settings_of
 
 
 @dataclass(frozen=True)
-class Trained:
+class Outcome:
     """What became of one picture.
 
     Attributes:
         picture: Its path, as given.
         bundle: None where training failed.
         error: Why it failed: one sentence; empty where it did not.
+        kind: Through whom it failed; None where it did not.
     """
 
     picture: Path
     bundle: Bundle | None = None
     error: str = ""
+    kind: Kind | None = None
 
 
 def train_many(
@@ -48,7 +50,7 @@ def train_many(
     device: str = "auto",
     observer: Callable[[Path, Event], None] = lambda picture, event: None,
     **settings: Any,
-) -> Generator[Trained, None, None]:
+) -> Generator[Outcome, None, None]:
     """Train a pyramid on each of many pictures, as ``singan-tk train`` does with a folder.
 
     A bundle is the same as :func:`singan_toolkit.train` makes of the picture with as many threads, and the same seed
@@ -59,7 +61,7 @@ def train_many(
         pictures: Paths of the pictures.
         jobs: How many to train at a time, each with its share of the cores as threads. By default one a core on the CPU
             and four on a GPU (which has not been measured), as far as they fit into memory.
-        threads: That each computes with; by default its share of the cores.
+        threads: How many threads each computes with; by default its share of the cores.
         preset: ``draft``, ``fast`` or ``paper``.
         task: Name of a task whose training profile is laid over the preset.
         seed: The same seed trains the same pyramids.
@@ -72,48 +74,44 @@ def train_many(
 
     Raises:
         TaskError: There is no such task.
-        ValueError: No such preset, setting or device, or a value out of range.
+        UsageError: No such preset or setting, or a value out of range.
+        UnavailableError: The device is not here.
         OSError: Processes cannot be started.
     """
-    from singan_toolkit.pyramid.device import pick_device
-    from singan_toolkit.training.precision import pick_precision
-
     if jobs is not None and jobs < 1:
-        raise ValueError(f"there are {jobs} jobs: give at least 1")
-    profile = installed_plugins().task(task).profile.settings if task else {}
-    place = pick_device(device)
+        raise UsageError(f"there are {jobs} jobs: give at least 1")
     # Settled once and while the machine is quiet: beside other trainings each would measure something else.
-    precision = pick_precision(settings_of(preset, **{**profile, **settings}).precision, place)
-    settings["precision"] = str(precision).removeprefix("torch.")
-    options = dict(preset=preset, task=task, seed=seed, device=str(place), **settings)
-    paths = [Path(picture) for picture in pictures]
-    jobs = min(len(paths), jobs or default_jobs(place.type))
-    return _train_all(iter(paths), options, jobs, threads or max(1, cores() // max(1, jobs)), observer)
+    job = TrainingJob.of("", preset=preset, task=task, seed=seed, device=device, **settings).settled()
+    waiting = [job.model_copy(update={"picture": Path(picture)}) for picture in pictures]
+    jobs = min(len(waiting), jobs or default_jobs(job.device.partition(":")[0]))
+    return _carry_out_all(iter(waiting), jobs, threads or max(1, cores() // max(1, jobs)), observer)
 
 
-def _train_all(
-    waiting: Iterator[Path],
-    options: dict[str, Any],
-    jobs: int,
-    threads: int,
-    observer: Callable[[Path, Event], None],
-) -> Generator[Trained, None, None]:
+def _carry_out_all(
+    waiting: Iterator[TrainingJob], jobs: int, threads: int, observer: Callable[[Path, Event], None]
+) -> Generator[Outcome, None, None]:
     workers = [Worker(threads) for _ in range(jobs)]
     try:
         for worker in workers:
-            worker.give(next(waiting), options)
-        while busy := {worker.connection: worker for worker in workers if worker.picture}:
+            worker.give(next(waiting))
+        while busy := {worker.connection: worker for worker in workers if worker.job}:
             for connection in wait(list(busy)):
                 worker = busy[connection]  # type: ignore[index]
-                picture, message = worker.picture, worker.receive()
-                assert picture
-                if isinstance(message, (Bundle, str)):
-                    worker.give(next(waiting, None), options)
-                    yield Trained(picture, message) if isinstance(message, Bundle) else Trained(picture, error=message)
-                elif isinstance(message, Warning):
-                    warnings.warn(message, stacklevel=2)
-                elif message:
-                    observer(picture, message)
+                job, message = worker.job, worker.receive()
+                assert job
+                match message:
+                    case Failed():
+                        worker.give(next(waiting, None))
+                        yield Outcome(job.picture, error=message.sentence, kind=message.kind)
+                    case Done(result=Bundle() as bundle):
+                        worker.give(next(waiting, None))
+                        yield Outcome(job.picture, bundle)
+                    case Warning():
+                        warnings.warn(message, stacklevel=2)
+                    case None | Done():
+                        pass
+                    case event:
+                        observer(job.picture, event)
     finally:
         for worker in workers:
             worker.stop()

@@ -1,0 +1,97 @@
+"""A process that carries out one job after the other.
+
+It writes nothing, and sends what jobs give to the process that started it. So it can be stopped at any moment, and
+one that dies costs one job.
+"""
+
+from __future__ import annotations
+
+import warnings
+from contextlib import suppress
+from multiprocessing.connection import Connection
+from typing import Any
+
+from singan_toolkit.errors import Failed
+from singan_toolkit.jobs import Done, TrainingJob, carry_out
+from singan_toolkit.processes import start_process
+from singan_toolkit.tasks.aside import aside
+from singan_toolkit.training.events import Event
+
+STOP_SECONDS = 5.0
+
+
+class Worker:
+    """A process that carries out one job after the other; started when there is one, and anew when it has died.
+
+    Attributes:
+        job: What it does; None where it has nothing to do.
+        connection: To the process.
+    """
+
+    def __init__(self, threads: int) -> None:
+        self.threads = threads
+        self.job: TrainingJob | None = None
+        self.ready = False
+        self.process: Any = None
+        self.connection: Connection[Any, Any]
+
+    def give(self, job: TrainingJob | None) -> None:
+        """Have it do this next; with None, end the process."""
+        self.job = job
+        if job is None:
+            self.stop()
+            return
+        if self.process is None:
+            self.process, self.connection = start_process(_serve, self.threads)
+        with suppress(OSError):  # it has died, as receiving will show
+            self.connection.send(job)
+
+    def receive(self) -> Done | Failed | Event | Warning | None:
+        """What came of the job where it has ended, an event or a warning while it goes on, None before it."""
+        try:
+            message: Done | Failed | Event | Warning | None = self.connection.recv()
+        except (EOFError, OSError):
+            self.process.join()
+            status, self.process = self.process.exitcode, None
+            self.connection.close()
+            if not self.ready:
+                raise OSError(
+                    f"a process to train in ended with status {status} before it began; "
+                    'does a script call train_many outside of if __name__ == "__main__":?'
+                ) from None
+            self.ready = False
+            if status >= 0:
+                return Failed("environment", f"the process that trained it ended with status {status}")
+            why = f"the process that trained it was ended by signal {-status}: with too little memory, use fewer jobs"
+            return Failed("environment", why)
+        self.ready = True
+        return message
+
+    def stop(self) -> None:
+        """End the process: at once where it has a job, else when it sees that nothing comes any more."""
+        if self.process is None:
+            return
+        self.connection.close()
+        if self.process.pid is not None:
+            if self.job is None:
+                self.process.join(STOP_SECONDS)
+            self.process.kill()
+            self.process.join()
+        self.process = None
+
+
+def _serve(connection: Connection[Any, Any], threads: int) -> None:
+    """Run in a worker process: carry out what comes, until nothing can come any more."""
+    import torch
+
+    torch.set_num_threads(min(threads, torch.get_num_threads()))
+    warnings.simplefilter("always", UserWarning)
+    warnings.showwarning = lambda message, *_, **__: connection.send(UserWarning(str(message)))
+    with aside(), suppress(EOFError, ConnectionError):  # the process that wants the results has gone
+        connection.send(None)
+        while True:
+            outcome = carry_out(connection.recv(), connection.send)
+            if isinstance(outcome, Failed) and outcome.kind == "defect":
+                why = f"{outcome.sentence}; train it alone with --traceback to see where this arose"
+                outcome = Failed("defect", why)
+            connection.send(outcome)

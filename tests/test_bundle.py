@@ -114,7 +114,7 @@ import singan_toolkit as st
 bundle = st.load(sys.argv[1])
 print(bundle.picture.shape, bundle.geometry.finest, "torch" in sys.modules)
 """
-    assert python(program, tiny_bundle_path) == "(32, 40, 3) (32, 40) False\n"
+    assert python(program, tiny_bundle_path) == "(32, 40, 3) 40x32 False\n"
 
 
 def test_an_unknown_device_is_refused(tiny_bundle: st.Bundle) -> None:

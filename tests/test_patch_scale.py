@@ -29,7 +29,7 @@ from singan_toolkit.pyramid.patch_scale import (
     patch_scales,
 )
 from singan_toolkit.pyramid.resample import resize
-from singan_toolkit.pyramid.walk import Scale, reconstruct, walk
+from singan_toolkit.pyramid.walk import Pyramid, Scale, reconstruct, walk
 from singan_toolkit.training.bundles import retrain_scale, train_bundle
 from singan_toolkit.training.settings import settings_of
 
@@ -53,14 +53,17 @@ def picture(height: int, width: int) -> Tensor:
 
 
 class TestNearestPatches:
+    @pytest.mark.parametrize("share", [0.005, 0.1])
     @pytest.mark.parametrize("entries", [1 << 22, 100])
-    def test_are_those_of_the_paper_s_formula(self, monkeypatch: pytest.MonkeyPatch, entries: int) -> None:
+    def test_are_those_of_the_paper_s_formula(
+        self, monkeypatch: pytest.MonkeyPatch, entries: int, share: float
+    ) -> None:
         monkeypatch.setattr(patch_scale, "ENTRIES", entries)
         queries, keys = normal(2, 23, 147), normal(31, 147, seed=1)
-        found = nearest_patches(queries, keys)
+        found = nearest_patches(queries, keys, share)
         for one, numbers in zip(queries.numpy(), found.numpy(), strict=True):
             distances = ((one[:, None] - keys.numpy()[None]) ** 2).mean(-1)
-            scores = distances / (0.005 + distances.min(axis=0, keepdims=True))
+            scores = distances / (share + distances.min(axis=0, keepdims=True))
             assert numbers.tolist() == scores.argmin(axis=1).tolist()
 
     def test_every_key_is_its_own(self) -> None:
@@ -104,6 +107,20 @@ class TestPatchScale:
 
         assert top(gravity=0) == pytest.approx(-0.8, abs=0.1)
         assert top(gravity=50) == pytest.approx(0.8, abs=0.1)
+
+    def test_an_object_that_was_taken_out_stays_out_of_a_faithful_pyramid(self) -> None:
+        whole = 0.05 * normal(1, 3, 40, 60)
+        emptied = whole.clone()
+        whole[..., 12:28, 20:36] = 1
+        emptied[..., 12:28, 20:36] = 0.2  # as what is around it, but roughly
+        scale = PatchScale(whole, whole, rounds=1, gravity=0)
+        complete = Pyramid(Geometry(((40, 60),), 2.0, 1), (scale,), torch.zeros(1, 1, 40, 60))
+        brought_back, stayed_out = (
+            walk(one, one.geometry.route(), Silence(), emptied)[..., 14:26, 22:34].mean().item()
+            for one in (complete, complete.faithful())
+        )
+        assert brought_back > 0.5
+        assert stayed_out < 0.2
 
     def test_a_batch_is_the_same_as_its_parts(self, monkeypatch: pytest.MonkeyPatch) -> None:
         scale = self.scales()[1]

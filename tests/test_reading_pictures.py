@@ -163,7 +163,8 @@ class TestReading:
         first, second = (Image.new("RGB", (10, 8), color) for color in ((250, 0, 0), (0, 0, 250)))
         options: dict[str, Any] = dict(lossless=True) if ending == "webp" else {}
         first.save(tmp_path / f"x.{ending}", save_all=True, append_images=[second], **options)
-        pixels = read_picture(tmp_path / f"x.{ending}").pixels
+        with pytest.warns(UserWarning, match=rf"x\.{ending} holds 2 pictures, and the first is taken"):
+            pixels = read_picture(tmp_path / f"x.{ending}").pixels
         assert pixels.shape == (8, 10, 3)
         assert (pixels == (250, 0, 0)).all()
 

@@ -29,7 +29,7 @@ class Edit(Injected):
 
     name = "edit"
     keeps = ("picture", "edit")
-    injection = Injection(default=3)
+    injection = Injection(default=2)
     edge = EDGE
     options = (
         click.Option(["--edit"], type=_file, required=True, help="The edited picture."),

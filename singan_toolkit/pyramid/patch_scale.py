@@ -21,6 +21,8 @@ from singan_toolkit.pyramid.resample import resize
 
 SHARE = 0.005
 """How little a patch of the picture must be missed to be worth no preference (alpha of Granot et al., section 3.2)."""
+FAITHFUL_SHARE = 0.1
+"""The same where a user's picture is to be kept to: what it lacks is hardly missed, so what was taken out stays out."""
 CENTRE, LAST_CENTRE = 1.75, 0.9
 """Deviation, in pixels, of the weight that a pixel of a patch has about the patch's centre; and at the last scale.
 
@@ -68,6 +70,7 @@ class PatchScale:
     below: Tensor | None = None
     rounds: int = ROUNDS
     noise_amplitude: float = NOISE
+    share: float = SHARE
     gravity: float = GRAVITY
     centre: float = CENTRE
 
@@ -133,7 +136,7 @@ class PatchScale:
         keys = torch.cat([self._blurred @ self._basis, heights], -1)
         share = F.fold(weight[:, None].expand(-1, _count(size))[None], size, PATCH)
         for _ in range(self.rounds):
-            nearest = nearest_patches(torch.cat([_patches(picture) @ self._basis, found_at], -1), keys)
+            nearest = nearest_patches(torch.cat([_patches(picture) @ self._basis, found_at], -1), keys, self.share)
             found = self._values[nearest] * weight.repeat(PICTURE_CHANNELS)
             picture = F.fold(found.mT, size, PATCH) / share
             keys = torch.cat([self._values @ self._basis, heights], -1)
@@ -207,7 +210,7 @@ def displaced(picture: Tensor, shift: Tensor) -> Tensor:
     return F.grid_sample(picture.expand(len(shift), -1, -1, -1), grid, padding_mode="border", align_corners=True)
 
 
-def nearest_patches(queries: Tensor, keys: Tensor) -> Tensor:
+def nearest_patches(queries: Tensor, keys: Tensor, share: float = SHARE) -> Tensor:
     """For each query the key that is nearest, with a preference for keys that no query is near to.
 
     Squared distances d_ij are divided by alpha + min_l d_lj (Granot et al. 2022, equation (2)), so that every part of
@@ -216,11 +219,12 @@ def nearest_patches(queries: Tensor, keys: Tensor) -> Tensor:
     Args:
         queries: (B, Q, D): of each picture, which shares its preferences with no other.
         keys: (K, D).
+        share: alpha, for each value of a patch: the larger, the weaker the preference.
 
     Returns:
         (B, Q), numbers of keys.
     """
-    norms, alpha = keys.square().sum(1), SHARE * PICTURE_CHANNELS * PATCH**2
+    norms, alpha = keys.square().sum(1), share * PICTURE_CHANNELS * PATCH**2
     parts = torch.split(queries, max(1, ENTRIES // (len(queries) * len(keys))), dim=1)
 
     def distances(part: Tensor) -> Tensor:

@@ -16,7 +16,7 @@ from singan_toolkit.pyramid.constraints import Constraint
 from singan_toolkit.pyramid.geometry import Geometry, Step
 from singan_toolkit.pyramid.networks import Generator, with_noise
 from singan_toolkit.pyramid.noise import NoiseSource, Reconstruction
-from singan_toolkit.pyramid.patch_scale import PatchScale
+from singan_toolkit.pyramid.patch_scale import FAITHFUL_SHARE, PatchScale
 from singan_toolkit.pyramid.resample import resize
 
 TILE = 256
@@ -107,6 +107,13 @@ class Pyramid:
         if torch.device(device) == self.device:
             return self
         return Pyramid(self.geometry, tuple(scale.to(device) for scale in self.scales), self.z_star.to(device))
+
+    def faithful(self) -> Pyramid:
+        """This pyramid with patches that keep to what enters them: what a user's picture lacks is not brought back."""
+        scales = (
+            replace(scale, share=FAITHFUL_SHARE) if isinstance(scale, PatchScale) else scale for scale in self.scales
+        )
+        return replace(self, scales=tuple(scales))
 
     def hastened(self) -> Pyramid:
         """This pyramid, or one that is up to twice as fast, where the processor has units for bfloat16 (Intel's AMX).

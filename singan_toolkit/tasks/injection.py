@@ -122,6 +122,7 @@ class Injected(Task):
             route=bundle.geometry.route(scale, entering.finest),
             noise=Gaussian(seed),
             start=resize(entering.given, bundle.geometry.entry_size(scale, entering.finest)),
+            faithful=True,
             given=entering.before,
             focus=entering.focus,
             material=entering,

@@ -160,6 +160,8 @@ class _Run:
         batch = max(1, BATCH_PIXELS // pixels)
         samples = list(plan.samples)
         pyramid = self._retrained(plan.retraining) if plan.retraining else self.pyramid
+        if plan.faithful:
+            pyramid = pyramid.faithful()
         walked: Tensor | None = None
         for first in range(0, len(samples), batch):
             part, start = slice(first, first + batch), plan.start

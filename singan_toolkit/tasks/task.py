@@ -120,6 +120,8 @@ class Plan:
             as they are numbered. :meth:`Task.finish` finds the numbers that were chosen.
         given: (1, 3, H, W) in -1..1 of the last step's size: what the user gave. ``--scale auto`` compares with it.
         focus: (H, W) bool: where the change matters; everywhere by default.
+        faithful: Whether scales of patches keep to what enters, and bring back nothing of the training picture that it
+            lacks: where a user took something out. Else all that the training picture holds is to find a place.
         constraint: What every step of the walk must keep; see :mod:`singan_toolkit.pyramid.constraints`.
         retraining: A scale to train anew before the walk.
         in_bytes: Whether what was walked is kept as uint8 in 0..255, in a quarter of the memory: for many pictures that
@@ -134,6 +136,7 @@ class Plan:
     candidates: Candidates | None = None
     given: Tensor | None = None
     focus: Tensor | None = None
+    faithful: bool = False
     constraint: Constraint | None = None
     retraining: Retraining | None = None
     in_bytes: bool = False

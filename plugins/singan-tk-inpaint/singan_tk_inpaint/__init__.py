@@ -87,6 +87,7 @@ class Inpaint(Task):
             start=resize(filled.start, geometry.entry_size(scale, finest)),
             samples=range(prepared["count"]),
             given=filled.given,  # smooth and without focus: --scale auto then looks for texture where there is none
+            faithful=True,
             constraint=Seamless(filled.given, filled.hole),
             material=(filled, seed),
         )

@@ -38,9 +38,9 @@ def _memory() -> Iterator[float]:
     for line in _read("/proc/meminfo").splitlines():
         if line.startswith("MemAvailable:"):
             yield float(line.split()[1]) * 1024
-    limit = _read("/sys/fs/cgroup/memory.max").strip()  # of a container
-    if limit.isdecimal():
-        yield float(limit)
+    limit, used = (_read(f"/sys/fs/cgroup/memory.{name}").strip() for name in ("max", "current"))  # of a container
+    if limit.isdecimal() and used.isdecimal():
+        yield float(max(0, int(limit) - int(used)))
 
 
 def _siblings(cpu: int) -> str:

@@ -18,7 +18,7 @@ from singan_tk_tasks.disturbed import disturbed
 from singan_toolkit.imaging.pictures import Picture, read_picture, write_picture
 from singan_toolkit.imaging.tensors import to_tensor
 from singan_toolkit.pyramid import patch_scale
-from singan_toolkit.pyramid.geometry import Geometry
+from singan_toolkit.pyramid.geometry import Geometry, Size
 from singan_toolkit.pyramid.noise import Silence
 from singan_toolkit.pyramid.patch_scale import (
     PatchScale,
@@ -114,7 +114,7 @@ class TestPatchScale:
         whole[..., 12:28, 20:36] = 1
         emptied[..., 12:28, 20:36] = 0.2  # as what is around it, but roughly
         scale = PatchScale(whole, whole, rounds=1, gravity=0)
-        complete = Pyramid(Geometry(((40, 60),), 2.0, 1), (scale,), torch.zeros(1, 1, 40, 60))
+        complete = Pyramid(Geometry((Size(40, 60),), 2.0, 1), (scale,), torch.zeros(1, 1, 40, 60))
         brought_back, stayed_out = (
             walk(one, one.geometry.route(), Silence(), emptied)[..., 14:26, 22:34].mean().item()
             for one in (complete, complete.faithful())

@@ -34,13 +34,6 @@ RAW = {
     *(".dng", ".cr2", ".cr3", ".crw", ".nef", ".nrw", ".arw", ".srf", ".sr2", ".orf", ".raf", ".rw2", ".pef", ".srw"),
     *(".3fr", ".fff", ".iiq", ".x3f"),
 }
-_OTHER = {
-    *(".svg", ".svgz", ".pdf", ".eps", ".ps", ".ai", ".cdr", ".wmf", ".emf", ".psb", ".xcf", ".kra", ".ora", ".clip"),
-    *(".jxl", ".jxr", ".hdr", ".exr", ".pfm", ".dds", ".sgi", ".bpg", ".djvu", ".icns"),
-}
-PICTURE_ENDINGS = frozenset(RAW.union(_OTHER, *_READ.values()))
-"""Endings, in lower case and with the dot, that pictures are known by, be they readable here or not."""
-
 _CONVERT = "convert it to PNG, JPEG, TIFF or WebP"
 _MAGIC = {
     b"\x89PNG\r\n\x1a\n": "PNG",

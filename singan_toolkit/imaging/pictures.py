@@ -15,12 +15,11 @@ from singan_toolkit.errors import PictureError, PictureNotWrittenError
 from singan_toolkit.files import write_whole
 from singan_toolkit.imaging.decoding import UNTAGGED, Tags, decode, exif_of
 from singan_toolkit.imaging.encoding import encode
-from singan_toolkit.imaging.formats import PICTURE_ENDINGS, readable_endings
+from singan_toolkit.imaging.formats import readable_endings
 from singan_toolkit.imaging.profiles import from_srgb, srgb_values, to_srgb
 from singan_toolkit.pyramid.geometry import Size
 
 __all__ = [
-    "PICTURE_ENDINGS",
     "WRITABLE",
     "Picture",
     "PictureError",

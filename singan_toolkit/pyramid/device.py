@@ -19,5 +19,7 @@ def pick_device(name: str = "auto") -> torch.device:
         device = torch.device(name)
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError) as error:
+        if "device string" in str(error):  # torch then lists twenty kinds that few have heard of
+            raise UnavailableError(f"device {name!r} cannot be used here: give auto, cpu, cuda or mps") from error
         raise UnavailableError(f"device {name!r} cannot be used here: {str(error).splitlines()[0]}") from error
     return device

@@ -47,7 +47,7 @@ def test_the_layout_nearest_to_the_picture_for_its_change_is_chosen(
         layouts = [walk(pyramid, route, Gaussian(5), samples=[one]) for one in numbers]
         distances = [sliced_wasserstein_distances(expected, layout, directions=32)[0] for layout in layouts]
         changes = [rmse(layout, expected) for layout in layouts]
-        worth = [distance / (change + 0.02) ** 1.5 for distance, change in zip(distances, changes, strict=True)]
+        worth = [distance / (change + 0.02) ** 2 for distance, change in zip(distances, changes, strict=True)]
         assert number == numbers[int(np.argmin(worth))]
 
 

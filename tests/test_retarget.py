@@ -31,7 +31,7 @@ def picture_of(output: Output) -> Picture:
     return result.picture
 
 
-def planned(bundle: Bundle, scale: int = 2, seed: int = 0, **options: Any) -> Plan:
+def planned(bundle: Bundle, scale: int = 1, seed: int = 0, **options: Any) -> Plan:
     task = installed_plugins().task("retarget")
     return task.plan(bundle, scale=scale, seed=seed, **task.prepare(bundle, **complete_options(task, options)))
 

@@ -30,7 +30,7 @@ class Retarget(Task):
 
     name = "retarget"
     keeps = ("picture",)
-    injection: ClassVar[Injection] = Injection(default=2)
+    injection: ClassVar[Injection] = Injection(default=1)
     options = (
         click.Option(["--width"], type=click.IntRange(25, 8192), help="Width in pixels."),
         click.Option(["--height"], type=click.IntRange(25, 8192), help="Height in pixels."),

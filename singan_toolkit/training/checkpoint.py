@@ -227,7 +227,7 @@ def _digest(text: str, tensors: Mapping[str, Tensor]) -> str:
     hashed = hashlib.sha256(text.encode())
     for name in sorted(tensors):
         hashed.update(f"{name} {tuple(tensors[name].shape)}".encode())
-        hashed.update(tensors[name].numpy())
+        hashed.update(tensors[name].numpy().tobytes())
     return hashed.hexdigest()
 
 

@@ -226,20 +226,20 @@ class PyramidTraining:
 
     @property
     def _learning_rate(self) -> float:
-        return self.settings.learning_rate / 4**self.attempt
+        return self.settings.learning_rate / (1 << 2 * self.attempt)
 
     def _scale(self, n: int, data: ScaleData) -> Iterator[Event]:
         started = time.monotonic()
         yield ScaleStarted(n, data.noise_amplitude)
         first = self.attempt if self.current else 0
         for self.attempt in range(first, RETRIES + 1):
-            self.current = self.current or self.beginning(n, data)
-            self.clock.start_scale(self.current.done)
+            current = self.current = self.current or self.beginning(n, data)
+            self.clock.start_scale(current.done)
             try:
-                for losses in self.current.reports(self.clock.report_due):
-                    yield Progress(n, self.current.done, losses, *self.clock.at(n, self.current.done))
-                scale = Scale(fold(self.current.generator), data.noise_amplitude, data.reflect, data.coarsest)
-                _check(scale, data, self.current.done)
+                for losses in current.reports(self.clock.report_due):
+                    yield Progress(n, current.done, losses, *self.clock.at(n, current.done))
+                scale = Scale(fold(current.generator), data.noise_amplitude, data.reflect, data.coarsest)
+                _check(scale, data, current.done)
                 break
             except Diverged as diverged:
                 self.current = None
@@ -250,7 +250,7 @@ class PyramidTraining:
                     ) from diverged
                 yield ScaleRestarted(n, diverged.iteration, self._learning_rate / 4)
         self.below.add(scale, data)
-        self.learned, self.current = self.current.states(), None
+        self.learned, self.current = current.states(), None
         error = rmse(self.below.reconstruction, data.real)
         yield ScaleFinished(n, time.monotonic() - started, error)
 

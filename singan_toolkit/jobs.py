@@ -101,12 +101,15 @@ class TrainingJob(_Job):
         device = pick_device(self.device)
         return self.model_copy(update=dict(device=str(device), settings=settled(self.settings, device)))
 
-    def run(self, observer: Observer = ignore, picture: Picture | None = None) -> Bundle:
+    def run(
+        self, observer: Observer = ignore, picture: Picture | None = None, checkpoint: Path | None = None
+    ) -> Bundle:
         """Train.
 
         Args:
             observer: Called with each event of the training.
             picture: What to train on, instead of what the file holds.
+            checkpoint: As of :func:`train`.
 
         Raises:
             ToolkitError: The picture cannot be trained on, the device is not here, or a scale diverged.
@@ -139,6 +142,7 @@ class TrainingJob(_Job):
             device=self.device,
             observer=tell,
             undoes=plugins.task(self.task).profile.undoes if self.task else None,
+            checkpoint=checkpoint,
         )
 
 
@@ -213,11 +217,13 @@ class Done:
     result: Bundle | Output
 
 
-def carry_out(job: TrainingJob | RunJob, observer: Observer = ignore) -> Done | Failed:
-    """Do what a job asks for. Nothing is written, and nothing is raised but what ends the process."""
+def carry_out(job: TrainingJob | RunJob, observer: Observer = ignore, checkpoint: Path | None = None) -> Done | Failed:
+    """Do what a job asks for. Nothing is written but a training's checkpoint, and nothing raised but what ends all."""
     import torch
 
     try:
+        if isinstance(job, TrainingJob):
+            return Done(job.run(observer, checkpoint=checkpoint))
         return Done(job.run(observer))
     except (MemoryError, torch.OutOfMemoryError):
         return Failed("environment", "memory does not suffice: use fewer jobs, or a smaller max_size")
@@ -233,6 +239,7 @@ def train(
     seed: int = 0,
     device: str = "auto",
     observer: Observer = ignore,
+    checkpoint: Path | str | None = None,
     **settings: Any,
 ) -> Bundle:
     """Train a pyramid on one picture, as ``singan-tk train`` does.
@@ -243,7 +250,10 @@ def train(
         task: Name of a task whose training profile is laid over the preset.
         seed: The same seed trains the same pyramid, on the same machine with the same versions.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
-        observer: Called with each event of :mod:`singan_toolkit.training.events`.
+        observer: Called with each event of :mod:`singan_toolkit.training.events`. What it raises stops the training.
+        checkpoint: A file to keep the training in while it goes on, every half minute, at the end of every scale and
+            where the observer stops it. If it holds a training that was stopped and that was asked for in the same way,
+            that is gone on with, to the same bundle. When the bundle is saved the file is of no more use.
         settings: Single settings of :class:`singan_toolkit.training.settings.Settings`, laid over both.
 
     Returns:
@@ -258,7 +268,7 @@ def train(
     """
     read = read_picture(picture)
     job = TrainingJob.of(read.name, preset=preset, task=task, seed=seed, device=device, **settings)
-    return job.run(observer, read)
+    return job.run(observer, read, Path(checkpoint) if checkpoint else None)
 
 
 def _jsonable(value: Any) -> Any:

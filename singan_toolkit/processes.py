@@ -5,7 +5,8 @@ from __future__ import annotations
 import multiprocessing
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
@@ -42,6 +43,31 @@ def start_process(serve: Serve, *arguments: Any) -> tuple[BaseProcess, Connectio
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
     far.close()
     return process, near
+
+
+@contextmanager
+def first_interrupt_held() -> Iterator[Callable[[], None]]:
+    """Hold the first Ctrl-C back until it is asked for. A second one interrupts at once.
+
+    Yields:
+        A function that raises KeyboardInterrupt if there was a Ctrl-C.
+    """
+    held = False
+
+    def hold(*_: object) -> None:
+        nonlocal held
+        held = True
+        signal.signal(signal.SIGINT, before)
+
+    def let_go() -> None:
+        if held:
+            raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGINT, hold)
+    try:
+        yield let_go
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _run(serve: Serve, connection: Connection[Any, Any], *arguments: Any) -> None:

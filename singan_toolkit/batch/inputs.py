@@ -10,7 +10,7 @@ from pathlib import Path
 from singan_toolkit.errors import UsageError
 from singan_toolkit.imaging.pictures import readable_endings
 
-BUNDLE_ENDING = ".sgb"
+BUNDLE_ENDING, CHECKPOINT_ENDING = ".sgb", ".checkpoint"
 _NAMED = 4
 """How many of the files that are passed over are told by name."""
 _HEIC = (".heic", ".heif", ".heics", ".heifs", ".hif")
@@ -80,6 +80,11 @@ def bundle_paths(pictures: Iterable[Path], folder: Path | None = None) -> dict[P
     return targets
 
 
+def checkpoint_path(bundle: Path) -> Path:
+    """Where the training of a bundle is kept until that is written."""
+    return bundle.with_name(bundle.name + CHECKPOINT_ENDING)
+
+
 def _is_pattern(path: Path) -> bool:
     return not path.exists() and any(sign in str(path) for sign in "*?[")
 
@@ -92,7 +97,8 @@ def _in_folder(folder: Path) -> list[Path]:
 
 
 def _files(paths: Iterable[Path]) -> list[Path]:
-    return [p for p in paths if p.suffix.lower() != BUNDLE_ENDING and not p.name.startswith(".") and p.is_file()]
+    ours = BUNDLE_ENDING, CHECKPOINT_ENDING
+    return [p for p in paths if p.suffix.lower() not in ours and not p.name.startswith(".") and p.is_file()]
 
 
 def _passed_over(seen: Sequence[Path], taken: Sequence[Path]) -> str:

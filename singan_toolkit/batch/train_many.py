@@ -49,6 +49,7 @@ def train_many(
     seed: int = 0,
     device: str = "auto",
     observer: Callable[[Path, Event], None] = lambda picture, event: None,
+    checkpoint: Callable[[Path], Path | None] = lambda picture: None,
     **settings: Any,
 ) -> Generator[Outcome, None, None]:
     """Train a pyramid on each of many pictures, as ``singan-tk train`` does with a folder.
@@ -67,6 +68,7 @@ def train_many(
         seed: The same seed trains the same pyramids.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``; on a GPU all share it.
         observer: Called with each event of a training, and the picture that it is about.
+        checkpoint: From a picture to the file that its training is kept in; see :func:`singan_toolkit.train`.
         settings: Single settings, laid over both.
 
     Returns:
@@ -84,16 +86,25 @@ def train_many(
     job = TrainingJob.of("", preset=preset, task=task, seed=seed, device=device, **settings).settled()
     waiting = [job.model_copy(update={"picture": Path(picture)}) for picture in pictures]
     jobs = min(len(waiting), jobs or default_jobs(job.device.partition(":")[0]))
-    return _carry_out_all(iter(waiting), jobs, threads or max(1, cores() // max(1, jobs)), observer)
+    return _carry_out_all(iter(waiting), jobs, threads or max(1, cores() // max(1, jobs)), observer, checkpoint)
 
 
 def _carry_out_all(
-    waiting: Iterator[TrainingJob], jobs: int, threads: int, observer: Callable[[Path, Event], None]
+    waiting: Iterator[TrainingJob],
+    jobs: int,
+    threads: int,
+    observer: Callable[[Path, Event], None],
+    checkpoint: Callable[[Path], Path | None],
 ) -> Generator[Outcome, None, None]:
     workers = [Worker(threads) for _ in range(jobs)]
+
+    def give_next(worker: Worker) -> None:
+        job = next(waiting, None)
+        worker.give(job, checkpoint(job.picture) if job else None)
+
     try:
         for worker in workers:
-            worker.give(next(waiting))
+            give_next(worker)
         while busy := {worker.connection: worker for worker in workers if worker.job}:
             for connection in wait(list(busy)):
                 worker = busy[connection]  # type: ignore[index]
@@ -101,10 +112,10 @@ def _carry_out_all(
                 assert job
                 match message:
                     case Failed():
-                        worker.give(next(waiting, None))
+                        give_next(worker)
                         yield Outcome(job.picture, error=message.sentence, kind=message.kind)
                     case Done(result=Bundle() as bundle):
-                        worker.give(next(waiting, None))
+                        give_next(worker)
                         yield Outcome(job.picture, bundle)
                     case Warning():
                         warnings.warn(message, stacklevel=2)

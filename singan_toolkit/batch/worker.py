@@ -9,6 +9,7 @@ from __future__ import annotations
 import warnings
 from contextlib import suppress
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Any
 
 from singan_toolkit.errors import Failed
@@ -31,20 +32,21 @@ class Worker:
     def __init__(self, threads: int) -> None:
         self.threads = threads
         self.job: TrainingJob | None = None
+        self.checkpoint: Path | None = None
         self.ready = False
         self.process: Any = None
         self.connection: Connection[Any, Any]
 
-    def give(self, job: TrainingJob | None) -> None:
-        """Have it do this next; with None, end the process."""
-        self.job = job
+    def give(self, job: TrainingJob | None, checkpoint: Path | None = None) -> None:
+        """Have it do this next, and keep it in a checkpoint meanwhile; with None, end the process."""
+        self.job, self.checkpoint = job, checkpoint
         if job is None:
             self.stop()
             return
         if self.process is None:
             self.process, self.connection = start_process(_serve, self.threads)
         with suppress(OSError):  # it has died, as receiving will show
-            self.connection.send(job)
+            self.connection.send((job, checkpoint))
 
     def receive(self) -> Done | Failed | Event | Warning | None:
         """What came of the job where it has ended, an event or a warning while it goes on, None before it."""
@@ -68,12 +70,12 @@ class Worker:
         return message
 
     def stop(self) -> None:
-        """End the process: at once where it has a job, else when it sees that nothing comes any more."""
+        """End the process: when it sees that nothing comes any more, or at once where a job would be lost anyhow."""
         if self.process is None:
             return
         self.connection.close()
         if self.process.pid is not None:
-            if self.job is None:
+            if self.job is None or self.checkpoint:
                 self.process.join(STOP_SECONDS)
             self.process.kill()
             self.process.join()
@@ -90,7 +92,8 @@ def _serve(connection: Connection[Any, Any], threads: int) -> None:
     with aside(), suppress(EOFError, ConnectionError):  # the process that wants the results has gone
         connection.send(None)
         while True:
-            outcome = carry_out(connection.recv(), connection.send)
+            job, checkpoint = connection.recv()
+            outcome = carry_out(job, connection.send, checkpoint)
             if isinstance(outcome, Failed) and outcome.kind == "defect":
                 why = f"{outcome.sentence}; train it alone with --traceback to see where this arose"
                 outcome = Failed("defect", why)

@@ -66,6 +66,12 @@ class _Plain:
                 first, last = event.sizes[trained[0]], event.sizes[trained[-1]]
                 what = f"{len(trained)} scales, {first} to {last}" if trained[1:] else f"scale {trained[0]}, {first}"
                 self.console.note(f"training {what} pixels, on {event.device} in {event.precision}")
+            case events.TrainingResumed():
+                self.console.note(
+                    f"going on from the checkpoint, at {self.scale(event.scale)}, iteration {event.iteration}"
+                )
+            case events.CheckpointProblem():
+                self.console.note(f"warning: {event.sentence}")
             case events.ScaleRestarted():
                 self.console.note(
                     f"{self.scale(event.scale)}: diverged at iteration {event.iteration}; "
@@ -138,6 +144,8 @@ class PicturesProgress:
 
     def observe(self, picture: Path, event: Event) -> None:
         """Take notice of an event in the training on a picture."""
+        if isinstance(event, events.CheckpointProblem) and self.console.mode != "json":
+            self.console.note(f"warning: {event.sentence}")
         if not isinstance(event, events.Progress):
             return
         self.training[picture] = event

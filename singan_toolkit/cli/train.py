@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from contextlib import closing
 from pathlib import Path
@@ -19,6 +20,7 @@ from singan_toolkit.words import did_you_mean
 
 if TYPE_CHECKING:
     from singan_toolkit.batch.train_many import Outcome
+    from singan_toolkit.training.events import Event
 
 _LARGEST = ", ".join(f"{values.get('max_size', MAX_SIZE)} with preset {name}" for name, values in PRESETS.items())
 
@@ -132,7 +134,7 @@ def changed_settings(changes: Iterable[str]) -> dict[str, str]:
 def _train_one(
     console: Console, picture: Path, output: str | None, force: bool, threads: int | None, how: dict[str, Any]
 ) -> None:
-    from singan_toolkit.batch.inputs import bundle_paths
+    from singan_toolkit.batch.inputs import bundle_paths, checkpoint_path
 
     folder = Path(output) if output and is_folder(output) else None
     target = Path(output) if output and not folder else bundle_paths([picture], folder)[picture]
@@ -142,14 +144,27 @@ def _train_one(
 
     from singan_toolkit.cli.progress import training_progress
     from singan_toolkit.jobs import TrainingJob
+    from singan_toolkit.processes import first_interrupt_held
 
     if threads:
         import torch
 
         torch.set_num_threads(threads)
-    with training_progress(console) as observer, aside():
-        bundle = TrainingJob.of(picture, **how).run(observer)
-    bundle.save(target)
+    checkpoint = checkpoint_path(target)
+    try:
+        with training_progress(console) as observer, aside(), first_interrupt_held() as stop_if_interrupted:
+
+            def observe(event: Event) -> None:
+                observer(event)
+                stop_if_interrupted()
+
+            bundle = TrainingJob.of(picture, **how).run(observe, checkpoint=checkpoint)
+        bundle.save(target)
+    except KeyboardInterrupt:
+        if os.path.lexists(checkpoint):
+            console.note(f"the training is kept in {checkpoint}; the same command goes on with it")
+        raise
+    checkpoint.unlink(missing_ok=True)
     seconds = bundle.manifest.training.seconds
     console.note(f"trained in {seconds:.0f} s; try: singan-tk run generate --bundle {target}")
     console.result(target, bundle=str(target), seconds=round(seconds, 1), scales=len(bundle.manifest.scales))
@@ -174,8 +189,12 @@ def _train_many(console: Console, targets: dict[Path, Path], force: bool, how: d
     if not wanted:
         return
 
+    from singan_toolkit.batch.inputs import checkpoint_path
     from singan_toolkit.batch.train_many import train_many
     from singan_toolkit.cli.progress import pictures_progress, show_failures
+
+    def kept_in(picture: Path) -> Path:
+        return checkpoint_path(targets[picture])
 
     failures: dict[Path, str] = {}
     kept = 0
@@ -183,11 +202,12 @@ def _train_many(console: Console, targets: dict[Path, Path], force: bool, how: d
     try:
         with (
             pictures_progress(console, len(wanted)) as progress,
-            closing(train_many(wanted, observer=progress.observe, **how)) as outcomes,
+            closing(train_many(wanted, observer=progress.observe, checkpoint=kept_in, **how)) as outcomes,
         ):
             for outcome in outcomes:
                 if outcome.bundle:
                     outcome.bundle.save(targets[outcome.picture])
+                    kept_in(outcome.picture).unlink(missing_ok=True)
                     kept += 1
                 else:
                     failures[outcome.picture] = outcome.error

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from singan_toolkit.pyramid.architecture import MARGIN, PICTURE_CHANNELS
 from singan_toolkit.pyramid.geometry import Geometry, Size
+from singan_toolkit.pyramid.networks import Generator
 from singan_toolkit.pyramid.noise import Gaussian
 from singan_toolkit.pyramid.patch_scale import PatchScale, patch_scales
 from singan_toolkit.pyramid.resample import resize
@@ -78,6 +79,23 @@ class Below:
         if self.settings.pool_pixels:
             route = self.geometry.route()[: len(sizes)]
             self.samples = walk(self.pyramid, route, Gaussian(self.seed_of("pool")), samples=range(LAYOUTS))
+
+    def take(
+        self, generators: Sequence[Generator], amplitudes: Sequence[float], samples: Tensor, reconstruction: Tensor
+    ) -> None:
+        """Be where one is that has done the scales of patches and those of these generators.
+
+        Args:
+            generators: Without batch norm, on the device, coarsest first.
+            amplitudes: The deviation of the noise of each.
+            samples: Of the last of these scales.
+            reconstruction: As it leaves that scale.
+        """
+        patches = self.geometry.patch_scales
+        self.scales = [*patch_scales(self.finest, self.geometry.sizes[:patches])] if patches else []
+        for n, (generator, amplitude) in enumerate(zip(generators, amplitudes, strict=True), start=patches):
+            self.scales.append(Scale(generator, amplitude, n > 0 and self.reflect, n == 0))
+        self.samples, self.reconstruction = samples, reconstruction
 
     def restore(self) -> None:
         """From here on have scales restore changed copies of the training picture."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
 import time
 from pathlib import Path
@@ -18,6 +20,7 @@ from singan_toolkit.pyramid.architecture import channels_at
 from singan_toolkit.pyramid.device import pick_device
 from singan_toolkit.pyramid.geometry import Geometry
 from singan_toolkit.training.below import Change
+from singan_toolkit.training.checkpoint import Checkpoint
 from singan_toolkit.training.events import Observer, ignore
 from singan_toolkit.training.loop import retrain_pyramid, train_pyramid
 from singan_toolkit.training.precision import settled
@@ -40,6 +43,7 @@ def train_bundle(
     device: str = "auto",
     observer: Observer = ignore,
     undoes: Change | None = None,
+    checkpoint: Path | None = None,
 ) -> Bundle:
     """Train a pyramid on a picture and bundle it with the picture.
 
@@ -52,6 +56,8 @@ def train_bundle(
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
         observer: Told what happens.
         undoes: What the networks learn to undo, if anything; see :func:`train_pyramid`.
+        checkpoint: A file to keep the training in while it goes on. Where it holds one of the same picture and
+            settings that was stopped, that is gone on with, to the same bundle. It stays when training has ended.
 
     Raises:
         PictureError: The picture is too small, too thin, too large or partly transparent.
@@ -73,16 +79,23 @@ def train_bundle(
     except InputError as error:
         raise PictureError(f"cannot train on {picture.name}: {error}") from error
     started = time.monotonic()
-    settings = settled(settings, pick_device(device))
-    real = shrunk(picture, geometry.finest)
-    pyramid = train_pyramid(real, geometry, settings, seed, device, observer, undoes)
+    chosen, real = pick_device(device), shrunk(picture, geometry.finest)
+    kept = None
+    if checkpoint:
+        asked = [picture.name, preset, task, seed, chosen.type, settings.model_dump(exclude={"precision"})]
+        job = hashlib.sha256(json.dumps(asked).encode() + real.numpy().tobytes()).hexdigest()
+        kept = Checkpoint(checkpoint, job, settings.precision)
+        if kept.place:
+            settings = settings.model_copy(update={"precision": kept.place.precision})
+    settings = settled(settings, chosen)
+    pyramid = train_pyramid(real, geometry, settings, seed, device, observer, undoes, kept)
     record = training_record(
         picture=picture.name,
         preset=preset,
         settings=settings.model_dump(),
         seed=seed,
         task=task,
-        seconds=round(time.monotonic() - started, 3),
+        seconds=round(kept.seconds if kept else time.monotonic() - started, 3),
     )
     return Bundle.of_pyramid(pyramid, to_bytes(real[0]), record, name=Path(picture.name).stem)
 

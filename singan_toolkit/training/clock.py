@@ -39,10 +39,11 @@ class Clock:
             self.cost.append(steps * (self.OVERHEAD + batch * pixels * channels**2))
         self.total = sum(cost * count for cost, count in zip(self.cost, iterations, strict=True))
         self._started = self._reported = time.monotonic()
+        self._before = 0
 
-    def start_scale(self) -> None:
-        """Take it that a scale's first iteration starts now."""
-        self._started = time.monotonic()
+    def start_scale(self, done: int = 0) -> None:
+        """Take it that a scale's iterations go on from now, after those that are done."""
+        self._started, self._before = time.monotonic(), done
 
     def report_due(self) -> bool:
         """Whether :data:`REPORT_SECONDS` have passed since this was last true."""
@@ -56,5 +57,5 @@ class Clock:
         """Share of the work done, and seconds left, after ``done`` iterations of ``scale``."""
         before = sum(cost * count for cost, count in zip(self.cost[:scale], self.iterations, strict=False))
         finished = before + done * self.cost[scale]
-        seconds_per_cost = (time.monotonic() - self._started) / (done * self.cost[scale])
+        seconds_per_cost = (time.monotonic() - self._started) / ((done - self._before) * self.cost[scale])
         return finished / self.total, (self.total - finished) * seconds_per_cost

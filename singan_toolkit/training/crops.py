@@ -129,6 +129,18 @@ class Cropper:
                 self._samples = fresh
         self._left -= draws * self.batch
 
+    def skip(self, times: int, draws: int) -> None:
+        """Be where one is that was refilled so many times, and drew all that it was refilled for each time."""
+        if self.data.fresh is None or not times:
+            return
+        wanted = draws * self.batch
+        uses = max(FRESH, wanted) // wanted
+        whole, again = divmod(times - 1, uses)
+        self._drawn, self._left = whole * max(FRESH, wanted), 0
+        self.refill(draws)
+        self._left -= again * wanted
+        self._next += (again + 1) * wanted
+
     def _pick(self) -> Tensor:
         """Numbers of the samples to use, (B,)."""
         device = self.data.real.device

@@ -63,7 +63,22 @@ class ScaleFinished:
     reconstruction_rmse: float
 
 
-Event = TrainingStarted | ScaleStarted | Progress | ScaleRestarted | ScaleFinished
+@dataclass(frozen=True)
+class TrainingResumed:
+    """Training goes on from a checkpoint, at an iteration of a scale."""
+
+    scale: int
+    iteration: int
+
+
+@dataclass(frozen=True)
+class CheckpointProblem:
+    """A checkpoint cannot be used or written: a sentence that says why, and what is done instead."""
+
+    sentence: str
+
+
+Event = TrainingStarted | TrainingResumed | ScaleStarted | Progress | ScaleRestarted | ScaleFinished | CheckpointProblem
 Observer = Callable[[Event], None]
 
 

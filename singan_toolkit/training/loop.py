@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import closing
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -24,12 +26,16 @@ from singan_toolkit.training.events import (
     ScaleFinished,
     ScaleRestarted,
     ScaleStarted,
+    TrainingResumed,
     TrainingStarted,
     ignore,
 )
 from singan_toolkit.training.precision import pick_precision
 from singan_toolkit.training.scale import Diverged, ScaleTraining
 from singan_toolkit.training.settings import Settings
+
+if TYPE_CHECKING:
+    from singan_toolkit.training.checkpoint import Checkpoint
 
 RETRIES = 3
 COLLAPSED = 1.5
@@ -48,6 +54,7 @@ def train_pyramid(
     device: str = "auto",
     observer: Observer = ignore,
     undoes: Change | None = None,
+    checkpoint: Checkpoint | None = None,
 ) -> Pyramid:
     """Train a pyramid on one picture.
 
@@ -60,6 +67,7 @@ def train_pyramid(
         observer: Told what happens.
         undoes: What all scales that a picture can enter and that have a network learn to undo: from copies of the
             training picture, (B, 3, H, W) in about -1..1, to changed ones, which are to come out as the picture.
+        checkpoint: Where the training goes on from, and where it is kept.
 
     Returns:
         The trained pyramid, on the CPU.
@@ -69,8 +77,9 @@ def train_pyramid(
         TrainingError: A scale diverged even with ever smaller steps.
     """
     training = PyramidTraining(real.to(pick_device(device)), geometry, settings, seed, undoes=undoes)
-    for event in training.events():
-        observer(event)
+    with closing(checkpoint.events(training) if checkpoint else training.events()) as events:
+        for event in events:
+            observer(event)
     return training.pyramid
 
 
@@ -113,7 +122,8 @@ class PyramidTraining:
     """The training of a pyramid, as events that follow each other. Who stops asking for them stops it.
 
     Between two events it rests: all that what follows depends on is in ``below`` (the scales that are done, and the
-    pictures that come of them), ``current`` (the scale in training) and ``attempt``.
+    pictures that come of them), ``current`` (the scale in training, None between two scales), ``attempt`` (how often
+    that started again) and ``learned`` (the weights of the scale before it).
 
     Args:
         real: (1, 3, H, W) in -1..1, on the device to train on, of the size of the finest scale.
@@ -136,6 +146,7 @@ class PyramidTraining:
         self.kept: Pyramid | None = None
         self.current: ScaleTraining | None = None
         self.attempt = 0
+        self.learned: tuple[dict[str, Tensor], dict[str, Tensor]] | None = None
         self._count()
 
     @classmethod
@@ -173,67 +184,79 @@ class PyramidTraining:
         above = self.kept.scales[len(self.below.scales) :] if self.kept else ()
         return Pyramid(self.geometry, (*self.below.scales, *above), self.below.z_star).to("cpu")
 
-    def events(self) -> Iterator[Event]:
-        """Train, and tell what happens.
+    def events(self) -> Generator[Event]:
+        """Train, or go on with the scale that is in training, and tell what happens.
 
         Raises:
             TrainingError: A scale diverged even with ever smaller steps.
         """
         precision = str(self.dtype).removeprefix("torch.")
         yield TrainingStarted(self.geometry.sizes, self.iterations, str(self.device), precision)
-        self.below.lay_patches()
-        for n in range(self.patches, self.last + 1):
-            if self.restores and n == self.changed_from:
-                self.below.restore()
-            change = self.change if n >= self.changed_from else unchanged
-            data = self.below.material(change, restored=n > 0 and self.iterations[n - 1] > 0)
+        if self.current:
+            yield TrainingResumed(len(self.below.scales), self.current.done)
+        else:
+            self.below.lay_patches()
+        for n in range(len(self.below.scales), self.last + 1):
+            data = self.current.data if self.current else self.material(n)
             if n < self.first and self.kept:
                 self.below.add(self.kept.scales[n], data)
             else:
                 yield from self._scale(n, data)
 
+    def material(self, n: int) -> ScaleData:
+        """What scale n is trained on, once those below it are done."""
+        if self.restores and n == self.changed_from:
+            self.below.restore()
+        change = self.change if n >= self.changed_from else unchanged
+        return self.below.material(change, restored=n > 0 and self.iterations[n - 1] > 0)
+
+    def beginning(self, n: int, data: ScaleData) -> ScaleTraining:
+        """The training of scale n before its first step, in its present attempt."""
+        warm = self.learned and self.channels(n) == self.channels(n - 1)
+        return ScaleTraining(
+            self.settings,
+            self.channels(n),
+            data,
+            self.iterations[n],
+            self._learning_rate,
+            self.dtype,
+            seeds=(self.below.seed_of("weights", n, self.attempt), self.below.seed_of("steps", n, self.attempt)),
+            warm_start=self.learned if warm and not self.attempt else None,  # which a retry may stumble over
+        )
+
+    @property
+    def _learning_rate(self) -> float:
+        return self.settings.learning_rate / (1 << 2 * self.attempt)
+
     def _scale(self, n: int, data: ScaleData) -> Iterator[Event]:
         started = time.monotonic()
         yield ScaleStarted(n, data.noise_amplitude)
-        warm_start = self._warm_start(n)
-        for self.attempt in range(RETRIES + 1):
-            learning_rate = self.settings.learning_rate / 4**self.attempt
-            self.clock.start_scale()
-            self.current = ScaleTraining(
-                self.settings,
-                self._channels(n),
-                data,
-                self.iterations[n],
-                learning_rate,
-                self.dtype,
-                seeds=(self.below.seed_of("weights", n, self.attempt), self.below.seed_of("steps", n, self.attempt)),
-                warm_start=None if self.attempt else warm_start,  # which may be what it stumbles over
-            )
+        first = self.attempt if self.current else 0
+        for self.attempt in range(first, RETRIES + 1):
+            current = self.current = self.current or self.beginning(n, data)
+            self.clock.start_scale(current.done)
             try:
-                for losses in self.current.reports(self.clock.report_due):
-                    yield Progress(n, self.current.done, losses, *self.clock.at(n, self.current.done))
-                scale = Scale(fold(self.current.generator), data.noise_amplitude, data.reflect, data.coarsest)
-                _check(scale, data, self.current.done)
+                for losses in current.reports(self.clock.report_due):
+                    yield Progress(n, current.done, losses, *self.clock.at(n, current.done))
+                scale = Scale(fold(current.generator), data.noise_amplitude, data.reflect, data.coarsest)
+                _check(scale, data, current.done)
                 break
             except Diverged as diverged:
+                self.current = None
                 if self.attempt == RETRIES:
                     raise TrainingError(
-                        f"scale {n} diverged {RETRIES + 1} times, last with learning_rate {learning_rate:.1e}: "
+                        f"scale {n} diverged {RETRIES + 1} times, last with learning_rate {self._learning_rate:.1e}: "
                         "train with a smaller learning_rate"
                     ) from diverged
-                yield ScaleRestarted(n, diverged.iteration, learning_rate / 4)
+                yield ScaleRestarted(n, diverged.iteration, self._learning_rate / 4)
         self.below.add(scale, data)
+        self.learned, self.current = current.states(), None
         error = rmse(self.below.reconstruction, data.real)
         yield ScaleFinished(n, time.monotonic() - started, error)
 
-    def _channels(self, n: int) -> int:
+    def channels(self, n: int) -> int:
+        """How wide the convolutions of scale n are."""
         return channels_at(n - self.patches, self.settings.channels, self.settings.max_channels)
-
-    def _warm_start(self, n: int) -> tuple[dict[str, Tensor], dict[str, Tensor]] | None:
-        """What the scale below learned, where its networks are as wide."""
-        if self.current and self._channels(n) == self._channels(n - 1):
-            return self.current.states()
-        return None
 
 
 @torch.no_grad()

@@ -33,6 +33,16 @@ def optimizers_of(network: nn.Module, settings: Settings, learning_rate: float) 
     return [*muon, Adam(parameters, step, (settings.beta1, settings.beta2), fused=fused, capturable=recorded)]
 
 
+def remembered(optimizer: Optimizer) -> dict[str, Tensor]:
+    """What an optimizer remembers from step to step: the tensors themselves, by the parameter's number and a name."""
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    return {
+        f"{number}.{name}": value
+        for number, parameter in enumerate(parameters)
+        for name, value in optimizer.state.get(parameter, {}).items()
+    }
+
+
 class Muon(Optimizer):
     """Steps along the orthogonalized momentum of the gradient (Jordan et al., "Muon", 2024).
 

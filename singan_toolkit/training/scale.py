@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from itertools import chain
 
@@ -14,7 +14,7 @@ from singan_toolkit.pyramid.architecture import MARGIN
 from singan_toolkit.pyramid.networks import Discriminator, Generator, initialize
 from singan_toolkit.training.crops import Batch, Cropper, ScaleData
 from singan_toolkit.training.losses import adversarial_loss, critic_loss, gradient_penalty, reconstruction_loss
-from singan_toolkit.training.optimizer import optimizers_of
+from singan_toolkit.training.optimizer import optimizers_of, remembered
 from singan_toolkit.training.replay import Replayed
 from singan_toolkit.training.settings import Settings
 from singan_toolkit.training.slope import input_slope
@@ -29,6 +29,21 @@ class Diverged(Exception):
     def __init__(self, iteration: int) -> None:
         super().__init__(f"diverged at iteration {iteration}")
         self.iteration = iteration
+
+
+@torch.no_grad()
+def copy_all(tensors: Mapping[str, Tensor], into: Mapping[str, Tensor]) -> None:
+    """Copy tensors into those of the same names.
+
+    Raises:
+        ValueError: They are not of the same names, shapes and types, or hold what is no number.
+    """
+    if tensors.keys() != into.keys():
+        raise ValueError("it does not hold the tensors that it should")
+    for name, value in tensors.items():
+        if (value.shape, value.dtype) != (into[name].shape, into[name].dtype) or not value.isfinite().all():
+            raise ValueError(f"tensor {name} is not as it should be")
+        into[name].copy_(value)
 
 
 class ScaleTraining:
@@ -121,6 +136,40 @@ class ScaleTraining:
         self._settle_statistics()
         if not all(value.isfinite().all() for state in self.states() for value in state.values()):
             raise Diverged(self.iterations)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """The tensors that later steps depend on, themselves and not copies, by name."""
+        named = {"worst_loss": self.worst_loss}
+        for role, network in (("generator", self.generator), ("discriminator", self.discriminator)):
+            named |= {f"{role}.{name}": value for name, value in network.state_dict().items()}
+            for optimizer in self.optimizers[network]:
+                kind = type(optimizer).__name__
+                named |= {f"{role}.{kind}.{name}": value for name, value in remembered(optimizer).items()}
+        return named | {f"average.{name}": value for name, value in self.average.items()}
+
+    def go_on(self, done: int, tensors: Mapping[str, Tensor], random: Tensor) -> None:
+        """Be where one is that has done so many steps.
+
+        Args:
+            done: At least 1.
+            tensors: As of :meth:`tensors`.
+            random: State of ``random``.
+
+        Raises:
+            ValueError: These are not the tensors of this training.
+        """
+        for network, optimizers in self.optimizers.items():
+            for parameter in network.parameters():
+                parameter.grad = torch.zeros_like(parameter)
+            for optimizer in optimizers:
+                optimizer.step()  # whereby it makes what it remembers
+        copy_all(tensors, self.tensors())
+        try:
+            self.random.set_state(random)
+        except (RuntimeError, TypeError) as error:
+            raise ValueError("its random state is none") from error
+        self.cropper.skip(done, self.settings.discriminator_steps)
+        self.done = done
 
     def states(self) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """State dicts of the generator and the discriminator: what a later scale may start from."""

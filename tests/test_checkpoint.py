@@ -265,10 +265,13 @@ def test_killed_at_random_it_comes_to_the_same_bundle(
 ) -> None:
     assert process("train", photo, "-o", "whole.sgb", *longer).status == 0
     moments = random.Random(4)
+    checkpoint = tmp_path / "b.sgb.checkpoint"
     for _ in range(kills):
         training = Process(tmp_path, photo, "-o", "b.sgb", *longer)
         training.until_it_trains()
-        time.sleep(moments.uniform(0, 1.2))
+        while not checkpoint.exists() and training.process.poll() is None:
+            time.sleep(0.01)
+        time.sleep(moments.uniform(0, 0.8))
         training.process.kill()
         status, _, _ = training.end()
         assert status == -signal.SIGKILL
@@ -289,7 +292,7 @@ def test_ctrl_c_ends_it_after_a_step_and_tells_how_to_go_on(photo: Path, longer:
     training.process.send_signal(signal.SIGINT)
     status, out, err = training.end()
     assert (status, out) == (130, "")
-    assert "the training is kept in b.sgb.checkpoint; the same command goes on with it\ninterrupted\n" in err
+    assert "the training is kept in b.sgb.checkpoint; the same command goes on with it\n\ninterrupted\n" in err
     assert [path.name for path in tmp_path.iterdir()] == ["b.sgb.checkpoint"]
     training = Process(tmp_path, photo, "-o", "b.sgb", *longer, "--set=iterations=100000")
     training.until_it_trains()

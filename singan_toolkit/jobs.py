@@ -102,7 +102,11 @@ class TrainingJob(_Job):
         return self.model_copy(update=dict(device=str(device), settings=settled(self.settings, device)))
 
     def run(
-        self, observer: Observer = ignore, picture: Picture | None = None, checkpoint: Path | None = None
+        self,
+        observer: Observer = ignore,
+        picture: Picture | None = None,
+        checkpoint: Path | None = None,
+        partial: bool = False,
     ) -> Bundle:
         """Train.
 
@@ -110,6 +114,7 @@ class TrainingJob(_Job):
             observer: Called with each event of the training.
             picture: What to train on, instead of what the file holds.
             checkpoint: As of :func:`train`.
+            partial: Train no more, and bundle the scales that are done in the checkpoint.
 
         Raises:
             ToolkitError: The picture cannot be trained on, the device is not here, or a scale diverged.
@@ -143,6 +148,7 @@ class TrainingJob(_Job):
             observer=tell,
             undoes=plugins.task(self.task).profile.undoes if self.task else None,
             checkpoint=checkpoint,
+            partial=partial,
         )
 
 

@@ -22,7 +22,7 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from command_line import Call, environment
+from command_line import Call, assert_one_sentence, environment
 from singan_toolkit import Bundle, train
 from singan_toolkit.training import clock
 from singan_toolkit.training.events import CheckpointProblem, Event, ScaleRestarted, TrainingResumed
@@ -264,14 +264,16 @@ def test_killed_at_random_it_comes_to_the_same_bundle(
     photo: Path, longer: list[str], tmp_path: Path, process: Call, kills: int
 ) -> None:
     assert process("train", photo, "-o", "whole.sgb", *longer).status == 0
-    moments, resumed = random.Random(4), 0
+    moments = random.Random(4)
+    checkpoint = tmp_path / "b.sgb.checkpoint"
     for _ in range(kills):
         training = Process(tmp_path, photo, "-o", "b.sgb", *longer)
         training.until_it_trains()
-        time.sleep(moments.uniform(0, 1.2))
+        while not checkpoint.exists() and training.process.poll() is None:
+            time.sleep(0.01)
+        time.sleep(moments.uniform(0, 0.8))
         training.process.kill()
-        status, _, err = training.end()
-        resumed += "going on from the checkpoint" in err
+        status, _, _ = training.end()
         assert status == -signal.SIGKILL
         assert not (tmp_path / "b.sgb").exists()
     status, out, err = Process(tmp_path, photo, "-o", "b.sgb", *longer).end()
@@ -290,7 +292,7 @@ def test_ctrl_c_ends_it_after_a_step_and_tells_how_to_go_on(photo: Path, longer:
     training.process.send_signal(signal.SIGINT)
     status, out, err = training.end()
     assert (status, out) == (130, "")
-    assert "the training is kept in b.sgb.checkpoint; the same command goes on with it\ninterrupted\n" in err
+    assert "the training is kept in b.sgb.checkpoint; the same command goes on with it\n\ninterrupted\n" in err
     assert [path.name for path in tmp_path.iterdir()] == ["b.sgb.checkpoint"]
     training = Process(tmp_path, photo, "-o", "b.sgb", *longer, "--set=iterations=100000")
     training.until_it_trains()
@@ -314,3 +316,32 @@ def test_of_many_pictures_each_goes_on(photo: Path, longer: list[str], tmp_path:
     assert process("train", "in", "-o", "out", *longer).status == 0
     assert [path.name for path in (tmp_path / "out").iterdir() if path.suffix != ".part"] == ["a.sgb"]
     assert same(Bundle.load(tmp_path / "out" / "a.sgb"), Bundle.load(tmp_path / "whole.sgb"))
+
+
+@pytest.mark.parametrize("kind", ["draft", "patches"])
+def test_the_scales_that_are_done_are_a_bundle(
+    photo: Path, quick: Options, kind: str, tk: Call, tmp_path: Path
+) -> None:
+    options = quick | KINDS[kind]
+    whole, events = ended(photo, **options)
+    begun(photo, tmp_path / "b.sgb.checkpoint", len(events) - 3, **options)
+    said = [
+        "--preset=draft",
+        "--device=cpu",
+        *(f"--set={name}={options[name]}" for name in options if name != "preset"),
+    ]
+    done = tk("train", photo, "-o", "b.sgb", "--partial", *said)
+    assert (done.status, done.out) == (0, "b.sgb\n")
+    part = Bundle.load("b.sgb")
+    assert part.geometry.sizes == whole.geometry.sizes[:-1]
+    assert part.picture.shape[:2] == part.geometry.finest
+    assert part.run("generate", count=1)[0].shape == part.picture.shape
+    assert tk("train", photo, "-o", "b.sgb", "--force", *said).status == 0
+    assert same(Bundle.load("b.sgb"), whole)
+    assert not Path("b.sgb.checkpoint").exists()
+
+
+def test_without_a_scale_that_is_done_there_is_no_partial_bundle(photo: Path, tk: Call) -> None:
+    assert_one_sentence(
+        tk("train", photo, "-o", "b.sgb", "--partial", "--device=cpu"), 2, "holds no scale that is done"
+    )

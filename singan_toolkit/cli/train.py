@@ -68,6 +68,11 @@ def _list_settings(context: click.Context, _: click.Parameter, wanted: bool) -> 
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or mps.")
 @click.option("--force", is_flag=True, help="Replace bundles that exist; without it, several pictures' are skipped.")
 @click.option(
+    "--partial",
+    is_flag=True,
+    help="Train no more, and make a bundle of the scales that are done in a training that was stopped.",
+)
+@click.option(
     "--jobs",
     type=click.IntRange(min=1),
     help="Pictures in training at a time  [default: one a core, or 4 on a GPU, as far as memory allows]",
@@ -89,6 +94,7 @@ def train(
     seed: int,
     device: str,
     force: bool,
+    partial: bool,
     jobs: int | None,
     threads: int | None,
 ) -> None:
@@ -106,7 +112,9 @@ def train(
     settings = ({} if max_size is None else {"max_size": max_size}) | changed_settings(changes)
     how = dict(preset=preset, task=task, seed=seed, device=device, **settings)
     if names_one_file(pictures):
-        _train_one(console, pictures[0], output, force, threads, how)
+        _train_one(console, pictures[0], output, force, partial, threads, how)
+    elif partial:
+        raise click.UsageError("--partial makes a bundle of one picture: name a single one")
     else:
         _train_many(console, _targets(console, pictures, output), force, dict(jobs=jobs, threads=threads, **how))
 
@@ -132,7 +140,13 @@ def changed_settings(changes: Iterable[str]) -> dict[str, str]:
 
 
 def _train_one(
-    console: Console, picture: Path, output: str | None, force: bool, threads: int | None, how: dict[str, Any]
+    console: Console,
+    picture: Path,
+    output: str | None,
+    force: bool,
+    partial: bool,
+    threads: int | None,
+    how: dict[str, Any],
 ) -> None:
     from singan_toolkit.batch.inputs import bundle_paths, checkpoint_path
 
@@ -158,13 +172,16 @@ def _train_one(
                 observer(event)
                 stop_if_interrupted()
 
-            bundle = TrainingJob.of(picture, **how).run(observe, checkpoint=checkpoint)
+            bundle = TrainingJob.of(picture, **how).run(observe, checkpoint=checkpoint, partial=partial)
         bundle.save(target)
     except KeyboardInterrupt:
         if os.path.lexists(checkpoint):
             console.note(f"the training is kept in {checkpoint}; the same command goes on with it")
         raise
-    checkpoint.unlink(missing_ok=True)
+    if partial:
+        console.note(f"the training is kept in {checkpoint}; --force instead of --partial goes on with it")
+    else:
+        checkpoint.unlink(missing_ok=True)
     seconds = bundle.manifest.training.seconds
     console.note(f"trained in {seconds:.0f} s; try: singan-tk run generate --bundle {target}")
     console.result(target, bundle=str(target), seconds=round(seconds, 1), scales=len(bundle.manifest.scales))

@@ -19,10 +19,12 @@ from singan_toolkit.imaging.tensors import shrunk, to_bytes, to_tensor
 from singan_toolkit.pyramid.architecture import channels_at
 from singan_toolkit.pyramid.device import pick_device
 from singan_toolkit.pyramid.geometry import Geometry
+from singan_toolkit.pyramid.resample import resize
+from singan_toolkit.pyramid.walk import Pyramid
 from singan_toolkit.training.below import Change
 from singan_toolkit.training.checkpoint import Checkpoint
 from singan_toolkit.training.events import Observer, ignore
-from singan_toolkit.training.loop import retrain_pyramid, train_pyramid
+from singan_toolkit.training.loop import PyramidTraining, retrain_pyramid, train_pyramid
 from singan_toolkit.training.precision import settled
 from singan_toolkit.training.presets import DEFAULT_PRESET, PRESETS
 from singan_toolkit.training.settings import Settings
@@ -44,6 +46,7 @@ def train_bundle(
     observer: Observer = ignore,
     undoes: Change | None = None,
     checkpoint: Path | None = None,
+    partial: bool = False,
 ) -> Bundle:
     """Train a pyramid on a picture and bundle it with the picture.
 
@@ -58,10 +61,11 @@ def train_bundle(
         undoes: What the networks learn to undo, if anything; see :func:`train_pyramid`.
         checkpoint: A file to keep the training in while it goes on. Where it holds one of the same picture and
             settings that was stopped, that is gone on with, to the same bundle. It stays when training has ended.
+        partial: Train no more, and bundle the scales that are done in the checkpoint: a smaller picture's pyramid.
 
     Raises:
         PictureError: The picture is too small, too thin, too large or partly transparent.
-        UsageError: The seed is no number of 64 bits.
+        UsageError: The seed is no number of 64 bits, or no scale is done that could be bundled.
         UnavailableError: The device is not here.
         TrainingError: A scale diverged even with ever smaller steps.
     """
@@ -88,7 +92,11 @@ def train_bundle(
         if kept.place:
             settings = settings.model_copy(update={"precision": kept.place.precision})
     settings = settled(settings, chosen)
-    pyramid = train_pyramid(real, geometry, settings, seed, device, observer, undoes, kept)
+    if partial:
+        pyramid = _of_what_is_done(kept, PyramidTraining(real.to(chosen), geometry, settings, seed, undoes=undoes))
+        real = resize(real, pyramid.geometry.finest)
+    else:
+        pyramid = train_pyramid(real, geometry, settings, seed, device, observer, undoes, kept)
     record = training_record(
         picture=picture.name,
         preset=preset,
@@ -98,6 +106,16 @@ def train_bundle(
         seconds=round(kept.seconds if kept else time.monotonic() - started, 3),
     )
     return Bundle.of_pyramid(pyramid, to_bytes(real[0]), record, name=Path(picture.name).stem)
+
+
+def _of_what_is_done(checkpoint: Checkpoint | None, training: PyramidTraining) -> Pyramid:
+    """The scales that are done in a checkpoint, as the pyramid of a smaller picture."""
+    if not checkpoint or not checkpoint.resume(training) or not training.below.pyramid.networks:
+        why = f": {checkpoint.problem}" if checkpoint and checkpoint.problem else ""
+        raise UsageError(f"{checkpoint.path if checkpoint else 'no checkpoint'} holds no scale that is done{why}")
+    whole, scales = training.geometry, training.below.pyramid.to("cpu").scales
+    geometry = Geometry(whole.sizes[: len(scales)], whole.factor, whole.patch_scales)
+    return Pyramid(geometry, scales, training.below.z_star.cpu())
 
 
 def retrain_scale(

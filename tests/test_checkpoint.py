@@ -173,7 +173,7 @@ def forged(content: bytes) -> Iterator[bytes]:
 
         text = json.dumps(place)
         digest = _digest(text, {name: torch.from_numpy(value) for name, value in tensors.items()})
-        return safetensors.numpy.save(tensors, {KEY: text, DIGEST_KEY: digest})
+        return bytes(safetensors.numpy.save(tensors, {KEY: text, DIGEST_KEY: digest}))
 
     yield made(place | dict(done=10**6), tensors)
     yield made(place | dict(amplitudes=[0.1] * 40), tensors)

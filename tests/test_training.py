@@ -18,7 +18,13 @@ from singan_toolkit.pyramid.noise import Reconstruction
 from singan_toolkit.pyramid.walk import reconstruct, walk
 from singan_toolkit.training import clock
 from singan_toolkit.training.bundles import retrain_scale, train_bundle
-from singan_toolkit.training.events import Progress, ScaleFinished, ScaleRestarted, ScaleStarted, TrainingStarted
+from singan_toolkit.training.events import (
+    Progress,
+    ScaleFinished,
+    ScaleRestarted,
+    ScaleStarted,
+    TrainingStarted,
+)
 from singan_toolkit.training.settings import settings_of
 from training_runs import Options, is_finite, of_kind, real_scales, rmse, same, train, with_and_without_reflection
 

@@ -25,7 +25,7 @@ from hypothesis import strategies as st
 from command_line import Call, assert_one_sentence, environment
 from singan_toolkit import Bundle, train
 from singan_toolkit.training import clock
-from singan_toolkit.training.events import CheckpointProblem, Event, ScaleRestarted, TrainingResumed
+from singan_toolkit.training.events import CheckpointProblem, Event, Progress, ScaleRestarted, TrainingResumed
 from test_divergence import Explosions
 from training_runs import Options, of_kind, same
 
@@ -318,20 +318,26 @@ def test_of_many_pictures_each_goes_on(photo: Path, longer: list[str], tmp_path:
     assert same(Bundle.load(tmp_path / "out" / "a.sgb"), Bundle.load(tmp_path / "whole.sgb"))
 
 
-@pytest.mark.parametrize("kind", ["draft", "patches"])
+@pytest.mark.parametrize("kind", ["draft", "published"])
 def test_the_scales_that_are_done_are_a_bundle(
     photo: Path, quick: Options, kind: str, tk: Call, tmp_path: Path
 ) -> None:
     options = quick | KINDS[kind]
-    whole, events = ended(photo, **options)
-    begun(photo, tmp_path / "b.sgb.checkpoint", len(events) - 3, **options)
+    whole, _ = ended(photo, **options)
+
+    def stop(event: Event) -> None:
+        if isinstance(event, Progress) and event.scale == len(whole.geometry.sizes) - 1:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(photo, device="cpu", observer=stop, checkpoint=tmp_path / "b.sgb.checkpoint", **options)
     said = [
-        "--preset=draft",
+        f"--preset={options['preset']}",
         "--device=cpu",
         *(f"--set={name}={options[name]}" for name in options if name != "preset"),
     ]
     done = tk("train", photo, "-o", "b.sgb", "--partial", *said)
-    assert (done.status, done.out) == (0, "b.sgb\n")
+    assert (done.status, done.out) == (0, "b.sgb\n"), done.err
     part = Bundle.load("b.sgb")
     assert part.geometry.sizes == whole.geometry.sizes[:-1]
     assert part.picture.shape[:2] == part.geometry.finest

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import warnings
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,13 +25,13 @@ from singan_toolkit.training.presets import DEFAULT_PRESET
 from singan_toolkit.training.settings import Settings, settings_of
 
 
-class _Job(BaseModel):
+class _Job(BaseModel, ABC):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     @property
+    @abstractmethod
     def files(self) -> Sequence[Path]:
         """The files that it reads."""
-        raise NotImplementedError
 
     @property
     def digest(self) -> str:

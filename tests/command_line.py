@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -37,6 +38,22 @@ def environment(**more: str) -> dict[str, str]:
     rich = {"FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE", "NO_COLOR"}
     kept = {name: value for name, value in os.environ.items() if name not in rich}
     return {**kept, "OMP_NUM_THREADS": "1", "COLUMNS": "100", **more}
+
+
+def started(folder: Path, *command: str | Path) -> subprocess.Popen[str]:
+    """A process in a folder, which an interrupt reaches even where this one was started to ignore them."""
+    handler = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        return subprocess.Popen(
+            list(map(str, command)),
+            cwd=folder,
+            env=environment(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+    finally:
+        signal.signal(signal.SIGINT, handler)
 
 
 @pytest.fixture

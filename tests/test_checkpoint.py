@@ -8,7 +8,6 @@ import pickle
 import random
 import re
 import signal
-import subprocess
 import sys
 import threading
 import time
@@ -22,7 +21,7 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from command_line import Call, assert_one_sentence, environment
+from command_line import Call, assert_one_sentence, started
 from singan_toolkit import Bundle, train
 from singan_toolkit.training import clock
 from singan_toolkit.training.events import CheckpointProblem, Event, Progress, ScaleRestarted, TrainingResumed
@@ -223,16 +222,7 @@ class Process:
     """``singan-tk train`` as a process that keeps checkpoints often."""
 
     def __init__(self, folder: Path, *arguments: str | Path) -> None:
-        handler = signal.signal(signal.SIGINT, signal.default_int_handler)  # which may be ignored, and inherited so
-        self.process = subprocess.Popen(
-            [sys.executable, "-c", OFTEN, "train", *map(str, arguments)],
-            cwd=folder,
-            env=environment(),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        signal.signal(signal.SIGINT, handler)
+        self.process = started(folder, sys.executable, "-c", OFTEN, "train", *arguments)
         self.watchdog = threading.Timer(200, self.process.kill)
         self.watchdog.start()
 

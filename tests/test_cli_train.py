@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import signal
-import subprocess
 import sys
 import threading
 from pathlib import Path
@@ -16,7 +15,7 @@ import pytest
 import torch
 from PIL import Image
 
-from command_line import SCRIPT, Call, Done, assert_one_sentence, environment, objects
+from command_line import SCRIPT, Call, Done, assert_one_sentence, objects, started
 from singan_toolkit import Bundle
 from singan_toolkit.imaging.pictures import Picture, write_picture
 
@@ -196,17 +195,7 @@ class TestTrain:
     @pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
     def test_interrupted(self, photo: Path, tmp_path: Path) -> None:
         options = ["--preset=draft", "--device=cpu", "--set=iterations=100000"]
-        # Where this process was started to ignore interrupts, its children would too.
-        handler = signal.signal(signal.SIGINT, signal.default_int_handler)
-        training = subprocess.Popen(
-            [str(SCRIPT), "train", str(photo), "-o", "b.sgb", *options],
-            cwd=tmp_path,
-            env=environment(),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        signal.signal(signal.SIGINT, handler)
+        training = started(tmp_path, SCRIPT, "train", photo, "-o", "b.sgb", *options)
         assert training.stderr is not None
         watchdog = threading.Timer(100, training.kill)
         watchdog.start()

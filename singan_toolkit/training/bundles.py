@@ -24,7 +24,7 @@ from singan_toolkit.pyramid.walk import Pyramid
 from singan_toolkit.training.below import Change
 from singan_toolkit.training.checkpoint import Checkpoint
 from singan_toolkit.training.events import Observer, ignore
-from singan_toolkit.training.loop import PyramidTraining, retrain_pyramid, train_pyramid
+from singan_toolkit.training.loop import PyramidTraining, train_pyramid
 from singan_toolkit.training.precision import settled
 from singan_toolkit.training.presets import DEFAULT_PRESET, PRESETS
 from singan_toolkit.training.settings import Settings
@@ -150,7 +150,7 @@ def retrain_scale(
         kept = dict(PRESETS[DEFAULT_PRESET]) | {
             name: kept[name] for name in ("precision", "noise_padding") if name in kept
         }
-    pyramid = retrain_pyramid(
+    training = PyramidTraining.anew(
         bundle.pyramid(device),
         to_tensor(bundle.picture),
         _admitted(bundle, kept),
@@ -158,11 +158,12 @@ def retrain_scale(
         change,
         restores,
         record.seed,
-        observer,
     )
+    for event in training.events():
+        observer(event)
     seconds = round(time.monotonic() - started, 3)
     new = record.model_copy(update=dict(parent=bundle.manifest.digest, seconds=seconds))
-    return Bundle.of_pyramid(pyramid, bundle.picture, new, name=bundle.name)
+    return Bundle.of_pyramid(training.pyramid, bundle.picture, new, name=bundle.name)
 
 
 def _admitted(bundle: Bundle, kept: dict[str, Any]) -> Settings:

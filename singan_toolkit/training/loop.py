@@ -83,41 +83,6 @@ def train_pyramid(
     return training.pyramid
 
 
-def retrain_pyramid(
-    pyramid: Pyramid,
-    real: Tensor,
-    settings: Settings,
-    scale: int,
-    change: Change,
-    restores: bool = False,
-    seed: int = 0,
-    observer: Observer = ignore,
-) -> Pyramid:
-    """Train one scale of a pyramid anew, or all from it on, with pictures that are changed before they enter it.
-
-    Args:
-        pyramid: A trained pyramid; left as it is. It is trained on its device.
-        real: (1, 3, H, W) in -1..1, of the size of the finest scale: the training picture.
-        settings: How to train.
-        scale: Which scale; not 0, and one that has a network.
-        change: From (B, 3, H, W) in about -1..1 to the same.
-        restores: False changes samples of the scales below, for one scale. True changes copies of the training picture,
-            for that scale and those above it, and asks of each that they come out as the picture.
-        seed: The same seed gives the same pyramid on the same machine with the same versions.
-        observer: Told what happens.
-
-    Returns:
-        A pyramid with what is new, on the CPU.
-
-    Raises:
-        TrainingError: The scale diverged even with ever smaller steps.
-    """
-    training = PyramidTraining.anew(pyramid, real, settings, scale, change, restores, seed)
-    for event in training.events():
-        observer(event)
-    return training.pyramid
-
-
 class PyramidTraining:
     """The training of a pyramid, as events that follow each other. Who stops asking for them stops it.
 
@@ -160,7 +125,18 @@ class PyramidTraining:
         restores: bool = False,
         seed: int = 0,
     ) -> PyramidTraining:
-        """The training of scales of a pyramid anew, with the arguments of :func:`retrain_pyramid`."""
+        """One scale of a pyramid, or all from it on, trained anew with pictures that are changed before they enter it.
+
+        Args:
+            pyramid: A trained pyramid; left as it is. It is trained on its device.
+            real: (1, 3, H, W) in -1..1, of the size of the finest scale: the training picture.
+            settings: How to train.
+            scale: Which scale; not 0, and one that has a network.
+            change: From (B, 3, H, W) in about -1..1 to the same.
+            restores: False changes samples of the scales below, for one scale. True changes copies of the training
+                picture, for that scale and those above it, and asks of each that they come out as the picture.
+            seed: The same seed gives the same pyramid on the same machine with the same versions.
+        """
         training = cls(real.to(pyramid.device), pyramid.geometry, settings, seed)
         training.kept, training.first, training.changed_from = pyramid, scale, scale
         training.change, training.restores = change, restores

@@ -25,6 +25,16 @@ from singan_toolkit.training.presets import DEFAULT_PRESET
 from singan_toolkit.training.settings import Settings, settings_of
 
 
+def digest_of(path: Path) -> str:
+    """SHA-256 over what a file holds, in hexadecimal.
+
+    Raises:
+        OSError: It cannot be read.
+    """
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 class _Job(BaseModel, ABC):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -40,10 +50,18 @@ class _Job(BaseModel, ABC):
         Raises:
             OSError: A file cannot be read.
         """
+        return self.digest_over([digest_of(path) for path in self.files])
+
+    def digest_over(self, contents: Sequence[str]) -> str:
+        """As :attr:`digest`, where the digest of each of the files is known."""
         names = {str(path): path.name for path in self.files}
         asked = _replaced(self.model_dump(mode="json"), names)
-        contents = [hashlib.sha256(path.read_bytes()).hexdigest() for path in self.files]
         return hashlib.sha256(json.dumps([type(self).__name__, asked, contents], sort_keys=True).encode()).hexdigest()
+
+    def absolute(self) -> Self:
+        """The same job with its files' paths from the root on, for another process or machine that shares the disk."""
+        paths = {str(path): str(path.absolute()) for path in self.files}
+        return self.model_validate(_replaced(self.model_dump(mode="json"), paths))
 
 
 class TrainingJob(_Job):

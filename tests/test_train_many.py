@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -22,11 +22,13 @@ from PIL import Image
 
 from command_line import SCRIPT, Call, Done, environment, objects
 from singan_toolkit import Bundle, UsageError, machine, train
-from singan_toolkit.batch.inputs import bundle_paths, find_pictures, names_one_file
-from singan_toolkit.batch.train_many import Outcome, train_many
+from singan_toolkit.batch.combine import below, refuse_collisions
+from singan_toolkit.batch.inputs import Input, find_inputs, names_one_file
+from singan_toolkit.batch.train_many import train_many
 from singan_toolkit.cli import cli
 from singan_toolkit.cli.console import Console
-from singan_toolkit.cli.progress import PicturesProgress
+from singan_toolkit.cli.progress import ManyProgress
+from singan_toolkit.imaging.pictures import readable_endings
 from singan_toolkit.training.events import Event, Progress
 
 
@@ -57,7 +59,12 @@ def pictures(photo: Path, tmp_path: Path) -> Path:
 
 
 def files(folder: Path) -> list[str]:
-    return sorted(path.name for path in folder.iterdir())
+    """Names of what is there, but for the ledger's folder."""
+    return sorted(path.name for path in folder.iterdir() if path.name != ".singan-tk")
+
+
+def find_pictures(named: Iterable[Path], tell: Callable[[str], object] = lambda text: None, **how: Any) -> list[Path]:
+    return [one.path for one in find_inputs(named, readable_endings(), tell=tell, **how)]
 
 
 def assert_same_tensors(one: Bundle, other: Bundle) -> None:
@@ -136,20 +143,31 @@ class TestFindPictures:
             find_pictures([Path("pictures/a.png"), Path(named)])
 
 
-class TestBundlePaths:
-    def test_beside_the_pictures(self) -> None:
-        assert bundle_paths([Path("x/a.b.png"), Path("y/a.b.jpg")]) == {
-            Path("x/a.b.png"): Path("x/a.b.sgb"),
-            Path("y/a.b.jpg"): Path("y/a.b.sgb"),
-        }
+class TestPlaces:
+    """Where results go."""
 
-    def test_in_a_folder(self) -> None:
-        assert bundle_paths([Path("x/a.png")], Path("out")) == {Path("x/a.png"): Path("out/a.sgb")}
+    def test_names_are_paths_below_what_was_named(self, pictures: Path) -> None:
+        named = [pictures, pictures / "*" / "*.png", pictures / "a.png"]
+        found = [find_inputs([one], readable_endings(), recursive=True) for one in named]
+        assert [[one.name for one in inputs] for inputs in found] == [["a", "b", "c", "inner/d"], ["inner/d"], ["a"]]
 
-    @pytest.mark.parametrize(("one", "other", "folder"), [("x/a.png", "x/a.jpg", None), ("x/a.png", "y/a.png", "out")])
-    def test_two_of_one_name_are_refused(self, one: str, other: str, folder: str | None) -> None:
-        with pytest.raises(UsageError, match=f"{one} and {other} .*a.sgb"):
-            bundle_paths([Path(one), Path(other)], Path(folder) if folder else None)
+    @pytest.mark.parametrize(
+        ("template", "filled", "name", "target"),
+        [
+            ("out/{stem}.sgb", "out/a.sgb", "a", "out/a.sgb"),
+            ("out/{stem}.sgb", "out/a.sgb", "x/y/a", "out/x/y/a.sgb"),
+            ("out/z-{stem}/{seed}.sgb", "out/z-a/0.sgb", "x/a", "out/x/z-a/0.sgb"),
+            ("{stem}.sgb", "a.sgb", "x/a", "x/a.sgb"),
+            ("out/{stem}.sgb", "out/a.sgb", "../x/a", "out/a.sgb"),
+        ],
+    )
+    def test_folders_are_kept(self, template: str, filled: str, name: str, target: str) -> None:
+        assert below(template, filled, (Input(Path("p"), name),)) == Path(target)
+
+    def test_two_of_one_name_are_refused(self) -> None:
+        rows = [(Input(Path(name), "a"),) for name in ("x/a.png", "x/a.jpg")]
+        with pytest.raises(UsageError, match=r"x/a.png and x/a.jpg .*out/a.sgb"):
+            refuse_collisions([Path("out/a.sgb"), Path("out/../out/a.sgb")], rows)
 
 
 class TestDefaultJobs:
@@ -244,15 +262,13 @@ class TestCommand:
         (pictures / "b.jpg").write_text("no picture")
         out = pictures.parent / "out"
         done = process("train", "pictures", "-o", "out", "--jobs", "2", *options)
-        assert done.status == 1
+        assert done.status == 3
         assert sorted(done.out.splitlines()) == ["out/a.sgb", "out/c.sgb"]
         assert files(out) == ["a.sgb", "c.sgb"]
         assert not re.search("Traceback|\x1b|\r", done.err)
-        ends = re.findall(
-            r"^(\d) of 3: pictures/(\w)\.\w+ (trained in \d+ s|failed: cannot read)", done.err, re.MULTILINE
-        )
+        ends = re.findall(r"^(\d) of 3: pictures/(\w)\.\w+ (done|failed: cannot read)", done.err, re.MULTILINE)
         assert [number for number, *_ in ends] == ["1", "2", "3"]
-        assert {letter: how[:6] for _, letter, how in ends} == {"a": "traine", "b": "failed", "c": "traine"}
+        assert {letter: how[:6] for _, letter, how in ends} == {"a": "done", "b": "failed", "c": "done"}
         *_, row, summary = done.err.splitlines()
         assert re.match(r"pictures/b\.jpg\tcannot read pictures/b\.jpg as a picture: ", row)
         assert summary.startswith("error: 1 of 3 pictures failed; the same command goes on with the rest")
@@ -280,19 +296,19 @@ class TestCommand:
         (pictures / "a.sgb").write_bytes(b"old")
         Image.new("RGB", (90, 9)).save(pictures / "z.png")
         done = process("train", "pictures/*.png", "pictures/c.*", "--json", "--force", "--jobs", "1", *options)
-        assert done.status == 1
+        assert done.status == 3
         found = {one["picture"]: one for one in objects(done.out)}
         assert found.keys() == {f"pictures/{name}" for name in ("a.png", "c.PNG", "z.png")}
         assert "90x9" in found["pictures/z.png"]["error"]
         assert found["pictures/a.png"]["bundle"] == "pictures/a.sgb"
         assert found["pictures/a.png"]["scales"] == len(Bundle.load(pictures / "a.sgb").manifest.scales)
         (told,) = objects(done.err)
-        assert told["error"] == "1 of 3 pictures failed"
+        assert told["error"].startswith("1 of 3 pictures failed; ")
 
     def test_quiet_tells_failures_only(self, process: Call, pictures: Path, options: list[str]) -> None:
         (pictures / "broken.png").write_text("no picture")
         done = process("train", "pictures/[ab]*.png", "-o", "out", "--quiet", "--jobs", "1", *options)
-        assert (done.status, done.out) == (1, "")
+        assert (done.status, done.out) == (3, "")
         assert [line.split("\t")[0] for line in done.err.splitlines()][:-1] == ["pictures/broken.png"]
         assert files(pictures.parent / "out") == ["a.sgb"]
 
@@ -313,12 +329,12 @@ class TestCommand:
         os.close(ours)
         assert training.stdout
         done = Done(training.wait(), training.stdout.read(), err.decode())
-        assert done.status == 1
+        assert done.status == 3
         assert sorted(done.out.splitlines()) == ["out/a.sgb", "out/b.sgb", "out/c.sgb"]
         told = re.sub(r"\x1b\[[\d;?]*\w", "", done.err)
         assert "4 of 4 pictures" in told
         assert re.search(r"(a\.png|b\.jpg|c\.PNG) +━+ +\d+% \d+:\d\d left", told)
-        assert re.search(r"picture +what is wrong", told)
+        assert re.search(r"what failed +what is wrong", told)
         assert "[b].png failed: cannot read" in told
 
     @pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
@@ -351,7 +367,7 @@ class TestCommand:
         kept = [name for name in files(pictures.parent / "out") if not name.endswith(".checkpoint")]
         assert {Path(path).name for path in told} <= set(kept) < {"a.sgb", "b.sgb", "c.sgb"}
         *_, count, interrupted = (line for line in err.splitlines() if line)
-        assert re.match(r"[12] of 3 pictures are trained; the same command goes on with the rest$", count)
+        assert re.match(r"[12] of 3 pictures are done; the same command goes on with the rest$", count)
         assert interrupted == "interrupted"
         assert_no_process_is_left(training.pid)
         for path in kept:
@@ -396,7 +412,7 @@ class TestFromPython:
         )
         done = subprocess.run([sys.executable, script], env=environment(), capture_output=True, text=True, timeout=300)
         assert done.returncode == 1
-        assert done.stderr.splitlines()[-1].startswith("OSError: a process to train in ended with status 1 before")
+        assert done.stderr.splitlines()[-1].startswith("OSError: a process to work in ended with status 1 before")
 
 
 class TestTrainMany:
@@ -412,19 +428,23 @@ class TestTrainMany:
             train_many(["a.png"], **wrong)
 
 
-class TestPicturesProgress:
+class TestProgress:
     def test_time_left(self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
         for name in ("FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE"):
             monkeypatch.delenv(name, raising=False)
         now = 1000.0
         monkeypatch.setattr("time.monotonic", lambda: now)
-        progress = PicturesProgress(Console(), 4)
+        progress = ManyProgress(Console(), 4)
         assert progress.left() == ""
         now += 100
-        progress.ended(Outcome(Path("a.png"), error="it is broken"))
+        progress.ended("a.png", "it is broken")
         assert progress.left() == ""
-        progress.observe(Path("b.png"), Progress(0, 1, {}, 0.5, 10.0))
+        progress.observe("b.png", Progress(0, 1, {}, 0.5, 10.0))
         assert progress.left() == "0:08:20 left"  # half a picture took 100 s, and 2.5 are missing
-        progress.observe(Path("c.png"), Progress(0, 1, {}, 0.5, 4000.0))
+        progress.observe("c.png", Progress(0, 1, {}, 0.5, 4000.0))
         assert progress.left() == "1:06:40 left"
         assert capsys.readouterr().err == "1 of 4: a.png failed: it is broken\n"
+        progress.tick()
+        now += 60
+        progress.tick()
+        assert capsys.readouterr().err == "1 of 4 pictures; b.png 50%; c.png 50%; 1:06:40 left\n"

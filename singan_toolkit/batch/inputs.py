@@ -1,14 +1,16 @@
-"""Which pictures are meant by files, folders and patterns, and where the bundle of each goes."""
+"""Which files are meant by files, folders, patterns and lists."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+import re
+import sys
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from glob import glob
 from pathlib import Path
 
 from singan_toolkit.errors import UsageError
-from singan_toolkit.imaging.pictures import readable_endings
 
 BUNDLE_ENDING, CHECKPOINT_ENDING = ".sgb", ".checkpoint"
 _NAMED = 4
@@ -16,68 +18,99 @@ _NAMED = 4
 _HEIC = (".heic", ".heif", ".heics", ".heifs", ".hif")
 
 
+@dataclass(frozen=True)
+class Input:
+    """A file that is meant.
+
+    Attributes:
+        path: Where it lies.
+        name: Its path below the folder that was named, or below the part of a pattern that has no signs, without its
+            ending; of a file that was named itself, its name alone. Inputs of one name belong together, and results
+            lie in folders as the names do.
+    """
+
+    path: Path
+    name: str
+
+    @classmethod
+    def below(cls, path: Path, folder: Path) -> Input:
+        """A file of that folder, at any depth."""
+        return cls(path, os.path.relpath(path.with_suffix(""), folder))
+
+
 def names_one_file(named: Sequence[Path]) -> bool:
-    """Whether this is one file, be it there or not, and no folder or pattern."""
-    return len(named) == 1 and not named[0].is_dir() and not _is_pattern(named[0])
+    """Whether this is one file, be it there or not, and no folder, pattern or list."""
+    return len(named) == 1 and not (named[0].is_dir() or _is_pattern(named[0]) or _is_list(named[0]))
 
 
-def find_pictures(named: Iterable[Path], tell: Callable[[str], object] = lambda text: None) -> list[Path]:
-    """The pictures that are meant, each once, those of a folder or a pattern sorted by name.
+def find_inputs(
+    named: Iterable[Path],
+    endings: Collection[str],
+    what: str = "picture",
+    *,
+    recursive: bool = False,
+    tell: Callable[[str], object] = lambda text: None,
+) -> list[Input]:
+    """The files that are meant, each once, those of a folder or a pattern sorted by name.
 
     Args:
-        named: Files, taken as they are, but for bundles, which lie beside their pictures and are passed over; folders,
-            for the pictures directly inside; and patterns as of a shell, with ``**`` for any depth.
+        named: Files, taken as they are; folders, for the files directly inside; patterns as of a shell, with ``**`` for
+            any depth; and lists, ``@FILE`` or ``@-`` for stdin, with one of these a line or between NUL bytes.
+        endings: Of the files that are taken from folders and patterns, in lower case with the dot. Bundles that were
+            made of others and lie beside them are passed over.
+        what: The files are, for messages.
+        recursive: Whether folders are meant with all folders inside but hidden ones.
         tell: Called with a sentence on the files of folders and patterns that are passed over, if any.
 
     Raises:
         UsageError: One of them names nothing.
+        OSError: A list cannot be read.
     """
-    pictures: dict[Path, Path] = {}
-    for one in named:
+    inputs: dict[Path, Input] = {}
+    for one in _listed(named):
         if one.is_dir():
-            seen = _in_folder(one)
-            problem = f"there is no picture in {one}"
+            seen = [Input.below(path, one) for path in _in_folder(one, recursive)]
+            problem = f"there is no {what} in {one}"
         elif _is_pattern(one):
-            matches = map(Path, sorted(glob(str(one), recursive=True)))  # noqa: PTH207  # Path.glob enters hidden folders
-            seen = [path for match in matches for path in (_in_folder(match) if match.is_dir() else _files([match]))]
-            problem = f"no picture matches {one}"
+            seen = _matches(one, recursive)
+            problem = f"no {what} matches {one}"
         else:
             if not one.exists():
                 raise UsageError(f"there is no file {one}")
-            pictures.setdefault(one.parent.resolve() / one.name, one)
+            inputs.setdefault(one.parent.resolve() / one.name, Input(one, one.stem))
             continue
-        found = [path for path in seen if path.suffix.lower() in readable_endings()]
-        passed_over = _passed_over(seen, found)
+        bundles = BUNDLE_ENDING in endings
+        seen = [one for one in seen if (one.path.suffix.lower() == BUNDLE_ENDING) == bundles]
+        found = [one for one in seen if one.path.suffix.lower() in endings and not (bundles and _is_made(one.path))]
+        passed_over = "" if bundles else _passed_over([one.path for one in seen], {one.path for one in found})
         if not found:
-            raise UsageError(f"{problem}: {passed_over or 'it holds no files'}")
+            raise UsageError(f"{problem}: {passed_over or 'it holds none'}")
         if passed_over:
             tell(passed_over)
-        for path in found:
-            pictures.setdefault(path.parent.resolve() / path.name, path)
-    pictures = {key: path for key, path in pictures.items() if path.suffix.lower() != BUNDLE_ENDING}
-    if not pictures:
-        raise UsageError("these are bundles, and no picture is among them")
-    return list(pictures.values())
+        for file in found:
+            inputs.setdefault(file.path.parent.resolve() / file.path.name, file)
+    if BUNDLE_ENDING not in endings:  # they lie beside their pictures
+        inputs = {key: one for key, one in inputs.items() if one.path.suffix.lower() != BUNDLE_ENDING}
+        if not inputs:
+            raise UsageError(f"these are bundles, and no {what} is among them")
+    return list(inputs.values())
 
 
-def bundle_paths(pictures: Iterable[Path], folder: Path | None = None) -> dict[Path, Path]:
-    """Where each picture's bundle goes: in that folder or, without one, beside the picture.
+def _listed(named: Iterable[Path]) -> Iterator[Path]:
+    for one in named:
+        if not _is_list(one):
+            yield one
+            continue
+        file = str(one)[1:]
+        content = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
+        lines = [line for line in content.split(b"\0" if b"\0" in content else b"\n") if line]
+        if not lines:
+            raise UsageError(f"the list {'of stdin' if file == '-' else file} names nothing")
+        yield from (Path(os.fsdecode(line.removesuffix(b"\r"))) for line in lines)
 
-    Raises:
-        UsageError: Two pictures would have the same bundle.
-    """
-    targets: dict[Path, Path] = {}
-    taken: dict[str, Path] = {}
-    for picture in pictures:
-        beside = picture.with_suffix(BUNDLE_ENDING)
-        target = folder / beside.name if folder else beside
-        other = taken.setdefault(os.path.normcase(target.parent.resolve() / target.name), picture)
-        if other is not picture:
-            raise UsageError(
-                f"{other} and {picture} would have the same bundle, {target}: rename one, or train it into another -o"
-            )
-        targets[picture] = target
-    return targets
+
+def _is_list(path: Path) -> bool:
+    return str(path).startswith("@") and not path.exists()
 
 
 def checkpoint_path(bundle: Path) -> Path:
@@ -89,21 +122,40 @@ def _is_pattern(path: Path) -> bool:
     return not path.exists() and any(sign in str(path) for sign in "*?[")
 
 
-def _in_folder(folder: Path) -> list[Path]:
+def _is_made(bundle: Path) -> bool:
+    """Whether a bundle is kept beside the one that it was made of, as ``art.adapted-1.sgb`` beside ``art.sgb``."""
+    made = re.fullmatch(r"(.+)\.[\w-]+-\d+", bundle.stem)
+    return bool(made) and bundle.with_name(f"{made[1]}{bundle.suffix}").exists()  # type: ignore[index]
+
+
+def _matches(pattern: Path, recursive: bool) -> list[Input]:
+    signs = next(place for place, part in enumerate(pattern.parts) if any(sign in part for sign in "*?["))
+    fixed = Path(*pattern.parts[:signs])
+    matches = map(Path, sorted(glob(str(pattern), recursive=True)))  # noqa: PTH207  # Path.glob enters hidden folders
+    files = (
+        path for match in matches for path in (_in_folder(match, recursive) if match.is_dir() else _files([match]))
+    )
+    return [Input.below(path, fixed) for path in files]
+
+
+def _in_folder(folder: Path, recursive: bool) -> list[Path]:
     try:
-        return _files(sorted(folder.iterdir()))
+        paths = sorted(folder.iterdir())
+        inner = [path for path in paths if recursive and path.is_dir() and not path.is_symlink()]
+        deeper = [one for path in inner if not path.name.startswith(".") for one in _in_folder(path, recursive)]
+        return _files(paths) + deeper
     except OSError as error:
         raise UsageError(f"cannot read the folder {folder}: {error.strerror or error}") from error
 
 
 def _files(paths: Iterable[Path]) -> list[Path]:
-    ours = BUNDLE_ENDING, CHECKPOINT_ENDING
-    return [p for p in paths if p.suffix.lower() not in ours and not p.name.startswith(".") and p.is_file()]
+    made = (".part", CHECKPOINT_ENDING)
+    return [p for p in paths if p.suffix.lower() not in made and not p.name.startswith(".") and p.is_file()]
 
 
-def _passed_over(seen: Sequence[Path], taken: Sequence[Path]) -> str:
+def _passed_over(seen: Sequence[Path], taken: Collection[Path]) -> str:
     """A sentence on the files that are not taken, or nothing."""
-    others = [path for path in seen if path not in set(taken)]
+    others = [path for path in seen if path not in taken]
     if not others:
         return ""
     more = f" and {len(others) - _NAMED} more" if len(others) > _NAMED else ""

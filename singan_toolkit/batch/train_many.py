@@ -1,23 +1,17 @@
-"""Training on many pictures, several at a time.
-
-Each training runs in a worker process with few threads: networks this small do not keep several threads busy, so that
-trainings side by side get much more done than one after the other.
-"""
+"""Training on many pictures from Python, several at a time."""
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
+from contextlib import closing
 from dataclasses import dataclass
-from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any
 
-from singan_toolkit.batch.worker import Worker
+from singan_toolkit.batch.engines import Ended, EngineOptions, Order, local
 from singan_toolkit.bundle import Bundle
 from singan_toolkit.errors import Failed, Kind, UsageError
-from singan_toolkit.jobs import Done, TrainingJob
-from singan_toolkit.machine import cores, default_jobs
+from singan_toolkit.jobs import TrainingJob
 from singan_toolkit.training.events import Event
 from singan_toolkit.training.presets import DEFAULT_PRESET
 
@@ -84,45 +78,21 @@ def train_many(
         raise UsageError(f"there are {jobs} jobs: give at least 1")
     # Settled once and while the machine is quiet: beside other trainings each would measure something else.
     job = TrainingJob.of("", preset=preset, task=task, seed=seed, device=device, **settings).settled()
-    waiting = [job.model_copy(update={"picture": Path(picture)}) for picture in pictures]
-    jobs = min(len(waiting), jobs or default_jobs(job.device.partition(":")[0]))
-    return _carry_out_all(iter(waiting), jobs, threads or max(1, cores() // max(1, jobs)), observer, checkpoint)
+    orders = [Order(job.model_copy(update={"picture": path}), checkpoint(path)) for path in map(Path, pictures)]
+
+    def observe(order: Order, event: Event) -> None:
+        assert isinstance(order.job, TrainingJob)
+        observer(order.job.picture, event)
+
+    return _outcomes(local(iter(orders), EngineOptions(len(orders), jobs, threads, observer=observe)))
 
 
-def _carry_out_all(
-    waiting: Iterator[TrainingJob],
-    jobs: int,
-    threads: int,
-    observer: Callable[[Path, Event], None],
-    checkpoint: Callable[[Path], Path | None],
-) -> Generator[Outcome, None, None]:
-    workers = [Worker(threads) for _ in range(jobs)]
-
-    def give_next(worker: Worker) -> None:
-        job = next(waiting, None)
-        worker.give(job, checkpoint(job.picture) if job else None)
-
-    try:
-        for worker in workers:
-            give_next(worker)
-        while busy := {worker.connection: worker for worker in workers if worker.job}:
-            for connection in wait(list(busy)):
-                worker = busy[connection]  # type: ignore[index]
-                job, message = worker.job, worker.receive()
-                assert job
-                match message:
-                    case Failed():
-                        give_next(worker)
-                        yield Outcome(job.picture, error=message.sentence, kind=message.kind)
-                    case Done(result=Bundle() as bundle):
-                        give_next(worker)
-                        yield Outcome(job.picture, bundle)
-                    case Warning():
-                        warnings.warn(message, stacklevel=2)
-                    case None | Done():
-                        pass
-                    case event:
-                        observer(job.picture, event)
-    finally:
-        for worker in workers:
-            worker.stop()
+def _outcomes(ended: Ended) -> Generator[Outcome, None, None]:
+    with closing(ended):
+        for order, outcome in ended:
+            assert isinstance(order.job, TrainingJob)
+            if isinstance(outcome, Failed):
+                yield Outcome(order.job.picture, error=outcome.sentence, kind=outcome.kind)
+            else:
+                assert isinstance(outcome.result, Bundle)
+                yield Outcome(order.job.picture, outcome.result)

@@ -13,12 +13,16 @@ from pathlib import Path
 from typing import Any
 
 from singan_toolkit.errors import Failed
-from singan_toolkit.jobs import Done, TrainingJob, carry_out
+from singan_toolkit.jobs import Done, RunJob, TrainingJob, carry_out
 from singan_toolkit.processes import start_process
 from singan_toolkit.tasks.aside import aside
 from singan_toolkit.training.events import Event
 
 STOP_SECONDS = 5.0
+
+
+class Died(Failed):
+    """A job whose process ended with it."""
 
 
 class Worker:
@@ -31,14 +35,14 @@ class Worker:
 
     def __init__(self, threads: int) -> None:
         self.threads = threads
-        self.job: TrainingJob | None = None
+        self.job: TrainingJob | RunJob | None = None
         self.checkpoint: Path | None = None
         self.ready = False
         self.process: Any = None
         self.connection: Connection[Any, Any]
 
-    def give(self, job: TrainingJob | None, checkpoint: Path | None = None) -> None:
-        """Have it do this next, and keep it in a checkpoint meanwhile; with None, end the process."""
+    def give(self, job: TrainingJob | RunJob | None, checkpoint: Path | None = None) -> None:
+        """Have it do this next, and keep a training in a checkpoint meanwhile; without a job, end the process."""
         self.job, self.checkpoint = job, checkpoint
         if job is None:
             self.stop()
@@ -58,14 +62,14 @@ class Worker:
             self.connection.close()
             if not self.ready:
                 raise OSError(
-                    f"a process to train in ended with status {status} before it began; "
-                    'does a script call train_many outside of if __name__ == "__main__":?'
+                    f"a process to work in ended with status {status} before it began; "
+                    'does a script do this outside of if __name__ == "__main__":?'
                 ) from None
             self.ready = False
             if status >= 0:
-                return Failed("environment", f"the process that trained it ended with status {status}")
-            why = f"the process that trained it was ended by signal {-status}: with too little memory, use fewer jobs"
-            return Failed("environment", why)
+                return Died("environment", f"the process that did it ended with status {status}")
+            why = f"the process that did it was ended by signal {-status}: with too little memory, use fewer jobs"
+            return Died("environment", why)
         self.ready = True
         return message
 
@@ -95,6 +99,6 @@ def _serve(connection: Connection[Any, Any], threads: int) -> None:
             job, checkpoint = connection.recv()
             outcome = carry_out(job, connection.send, checkpoint)
             if isinstance(outcome, Failed) and outcome.kind == "defect":
-                why = f"{outcome.sentence}; train it alone with --traceback to see where this arose"
+                why = f"{outcome.sentence}; do it alone with --traceback to see where this arose"
                 outcome = Failed("defect", why)
             connection.send(outcome)

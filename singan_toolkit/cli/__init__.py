@@ -11,6 +11,7 @@ from typing import Any
 
 import rich_click as click
 
+from singan_toolkit.cli.batch import batch
 from singan_toolkit.cli.bench import bench
 from singan_toolkit.cli.console import Console, Group, printable, takes_colour
 from singan_toolkit.cli.demo import demo
@@ -42,7 +43,7 @@ def cli() -> None:
     """Train a pyramid of tiny GANs on one picture, keep it as one file, and make new pictures with it."""
 
 
-for command in (train, run, info, tasks, plugins, demo, bench):
+for command in (train, run, info, tasks, plugins, demo, bench, batch):
     cli.add_command(command)
     OWN_COMMANDS.add(str(command.name))
 

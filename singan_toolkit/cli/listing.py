@@ -26,7 +26,14 @@ def plugins(console: Console) -> None:
         (
             record.name,
             record.distribution,
-            ", ".join([*record.tasks, *(f"singan-tk {name}" for name in record.commands)]) or "-",
+            ", ".join(
+                [
+                    *record.tasks,
+                    *(f"singan-tk {name}" for name in record.commands),
+                    *(f"engine {name}" for name in record.engines),
+                ]
+            )
+            or "-",
             f"skipped: {record.error}" if record.error else "ok",
         )
         for record in installed_plugins().records

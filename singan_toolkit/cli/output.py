@@ -8,10 +8,10 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from singan_toolkit.batch.results import ending_of, sheet_of, write_result
 from singan_toolkit.errors import UsageError
-from singan_toolkit.imaging.pictures import WRITABLE, Picture, encode_picture, write_picture
-from singan_toolkit.imaging.sheet import contact_sheet
-from singan_toolkit.imaging.video import CLIP_ENDINGS, Clip, write_clip
+from singan_toolkit.imaging.pictures import WRITABLE, encode_picture
+from singan_toolkit.imaging.video import CLIP_ENDINGS, Clip
 from singan_toolkit.tasks.task import Result
 
 ENDINGS = {"pictures": WRITABLE, "clips": CLIP_ENDINGS}
@@ -42,22 +42,22 @@ def write_results(
         PictureError: A file that cannot hold the result, or cannot be written.
     """
     if as_sheet:
-        results = [_sheet(results)]
+        results = [sheet_of(results)]
     endings = ENDINGS["clips" if isinstance(results[0].picture, Clip) else "pictures"]
     named = target is not None and target.suffix.lower() in endings and not folder and not target.is_dir()
     if named and len(results) > 1:
         raise UsageError(f"{len(results)} pictures do not fit into the file {target}: give a folder, or --sheet")
     if target and named:
-        yield _write(results[0], target)
+        yield write_result(results[0], target)
         return
     taken: set[Path] = set()
     if len(results) == 1 and not target:
         names = [Path(f"{stem}-sheet" if as_sheet else stem)]
     else:
         names = [(target or Path(stem)) / "-".join(filter(None, (stem, result.label))) for result in results]
-    paths = [_free(path, _ending(result), taken, force) for path, result in zip(names, results, strict=True)]
+    paths = [_free(path, ending_of(result), taken, force) for path, result in zip(names, results, strict=True)]
     with ThreadPoolExecutor() as threads:  # encoders leave Python's lock to others
-        yield from threads.map(_write, results, paths)
+        yield from threads.map(write_result, results, paths)
 
 
 def write_to_stdout(results: Sequence[Result], as_sheet: bool) -> None:
@@ -66,17 +66,10 @@ def write_to_stdout(results: Sequence[Result], as_sheet: bool) -> None:
     Raises:
         UsageError: There are several, or they are clips.
     """
-    result = _sheet(results) if as_sheet else results[0]
+    result = sheet_of(results) if as_sheet else results[0]
     if (len(results) > 1 and not as_sheet) or isinstance(result.picture, Clip):
         raise UsageError("one picture at a time can be written to stdout: give a folder, or --sheet")
     sys.stdout.buffer.write(encode_picture(result.picture, ".png"))
-
-
-def _sheet(results: Sequence[Result]) -> Result:
-    pictures = [result.picture for result in results if isinstance(result.picture, Picture)]
-    if len(pictures) < len(results):
-        raise UsageError("a contact sheet shows pictures, and these are clips: leave out --sheet")
-    return Result(contact_sheet(pictures, [result.label for result in results]), "sheet")
 
 
 def _free(path: Path, ending: str, taken: set[Path], force: bool) -> Path:
@@ -87,15 +80,3 @@ def _free(path: Path, ending: str, taken: set[Path], force: bool) -> Path:
         free = path.with_name(f"{path.name}-{number}{ending}")
     taken.add(free)
     return free
-
-
-def _ending(result: Result) -> str:
-    return ".gif" if isinstance(result.picture, Clip) else ".png"
-
-
-def _write(result: Result, path: Path) -> Path:
-    if isinstance(result.picture, Clip):
-        write_clip(result.picture, path)
-    else:
-        write_picture(result.picture, path)
-    return path

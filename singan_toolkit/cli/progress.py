@@ -10,7 +10,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn
 from rich.table import Table
@@ -21,10 +20,8 @@ from singan_toolkit.pyramid.geometry import Size
 from singan_toolkit.training import events
 from singan_toolkit.training.events import Event, Observer
 
-if TYPE_CHECKING:
-    from singan_toolkit.batch.train_many import Outcome
-
 PLAIN_SECONDS = 10.0
+SILENT_SECONDS = 30.0
 
 
 @contextmanager
@@ -114,10 +111,10 @@ class _Live(_Plain):
 
 
 @contextmanager
-def pictures_progress(console: Console, total: int) -> Iterator[PicturesProgress]:
-    """What tells, on stderr in the console's mode, of the trainings on ``total`` pictures."""
+def many_progress(console: Console, total: int, noun: str = "pictures") -> Iterator[ManyProgress]:
+    """What tells, on stderr in the console's mode, of ``total`` jobs, which are ``noun`` to the user."""
     if console.mode != "rich":
-        yield PicturesProgress(console, total)
+        yield ManyProgress(console, total, noun)
         return
     with Progress(
         TextColumn("{task.description}", markup=False),
@@ -127,60 +124,73 @@ def pictures_progress(console: Console, total: int) -> Iterator[PicturesProgress
         console=console.errors,
         redirect_stdout=is_terminal(sys.stdout),  # results go above the bars, but not where they are sent elsewhere
     ) as bars:
-        yield PicturesProgress(console, total, bars)
+        yield ManyProgress(console, total, noun, bars)
 
 
-class PicturesProgress:
-    """Many trainings: a bar for all and one for each that is going on, or a line for each that has ended."""
+class ManyProgress:
+    """Many jobs: a bar for all and one for each that trains, or a line for each that has ended and one now and then."""
 
-    def __init__(self, console: Console, total: int, bars: Progress | None = None) -> None:
-        self.console, self.total, self.bars = console, total, bars
-        self.started = time.monotonic()
-        self.training: dict[Path, events.Progress] = {}
-        self.rows: dict[Path, TaskID] = {}
-        self.trained = self.failed = 0
+    def __init__(self, console: Console, total: int, noun: str = "pictures", bars: Progress | None = None) -> None:
+        self.console, self.total, self.noun, self.bars = console, total, noun, bars
+        self.started = self.said = time.monotonic()
+        self.training: dict[str, events.Progress] = {}
+        self.rows: dict[str, TaskID] = {}
+        self.done = self.failed = 0
         if bars:
-            self.overall = bars.add_task(f"{self.count()} pictures", total=total, left="")
+            self.overall = bars.add_task(f"{self.count()} {noun}", total=total, left="")
 
-    def observe(self, picture: Path, event: Event) -> None:
-        """Take notice of an event in the training on a picture."""
+    def begin(self) -> None:
+        """Take notice that work begins."""
+        if self.console.mode == "plain":
+            self.console.note(f"starting on {self.total} {self.noun}")
+
+    def tick(self) -> None:
+        """In a pipe, say how things stand where nothing was said for long; to be called every few seconds."""
+        if self.bars or time.monotonic() - self.said < SILENT_SECONDS:
+            return
+        self.said = time.monotonic()
+        doing = "".join(f"; {name} {event.done:.0%}" for name, event in self.training.items())
+        self.console.note(f"{self.count()} {self.noun}" + doing + (self.left() and f"; {self.left()}"))
+
+    def observe(self, name: str, event: Event) -> None:
+        """Take notice of an event in a training."""
         if isinstance(event, events.CheckpointProblem) and self.console.mode != "json":
             self.console.note(f"warning: {event.sentence}")
         if not isinstance(event, events.Progress):
             return
-        self.training[picture] = event
+        self.training[name] = event
         if self.bars:
-            if picture not in self.rows:
-                self.rows[picture] = self.bars.add_task(printable(picture.name), total=1.0, left="")
-            self.bars.update(self.rows[picture], completed=event.done, left=_left(event.seconds_left))
-            self.bars.update(self.overall, completed=self.done(), left=self.left())
+            if name not in self.rows:
+                self.rows[name] = self.bars.add_task(printable(Path(name).name), total=1.0, left="")
+            self.bars.update(self.rows[name], completed=event.done, left=_left(event.seconds_left))
+            self.bars.update(self.overall, completed=self.worked(), left=self.left())
 
-    def ended(self, outcome: Outcome) -> None:
-        """Take notice of what became of a picture."""
-        self.training.pop(outcome.picture, None)
-        self.trained += outcome.bundle is not None
-        self.failed += outcome.bundle is None
+    def ended(self, name: str, error: str = "") -> None:
+        """Take notice that a job is done or, for that reason, failed."""
+        self.training.pop(name, None)
+        self.done += not error
+        self.failed += bool(error)
         if self.bars:
-            if outcome.picture in self.rows:
-                self.bars.remove_task(self.rows.pop(outcome.picture))
-            what = f"{self.count()} pictures"
-            self.bars.update(self.overall, completed=self.done(), description=what, left=self.left())
+            if name in self.rows:
+                self.bars.remove_task(self.rows.pop(name))
+            what = f"{self.count()} {self.noun}"
+            self.bars.update(self.overall, completed=self.worked(), description=what, left=self.left())
         # Where there are bars the path among the results says enough, with --json the object there.
-        if self.console.mode == "plain" or (self.bars and outcome.error):
-            seconds = outcome.bundle.manifest.training.seconds if outcome.bundle else 0
-            how = f"failed: {outcome.error}" if outcome.error else f"trained in {seconds:.0f} s"
-            self.console.note(f"{self.count()}: {outcome.picture} {how}" + (self.left() and f"; {self.left()}"))
+        if self.console.mode == "plain" or (self.bars and error):
+            how = f"failed: {error}" if error else "done"
+            self.console.note(f"{self.count()}: {name} {how}" + (self.left() and f"; {self.left()}"))
+            self.said = time.monotonic()
 
     def count(self) -> str:
-        return f"{self.trained + self.failed} of {self.total}"
+        return f"{self.done + self.failed} of {self.total}"
 
-    def done(self) -> float:
-        """Pictures' worth of work that is done, failures included."""
-        return self.trained + self.failed + sum(event.done for event in self.training.values())
+    def worked(self) -> float:
+        """Jobs' worth of work that is done, failures included."""
+        return self.done + self.failed + sum(event.done for event in self.training.values())
 
     def left(self) -> str:
         """The time left, from what was done so far; empty where nothing was, or nothing is left."""
-        worked, missing = self.done() - self.failed, self.total - self.done()
+        worked, missing = self.worked() - self.failed, self.total - self.worked()
         if not worked or missing <= 0:
             return ""
         longest = max((event.seconds_left for event in self.training.values()), default=0.0)
@@ -188,16 +198,16 @@ class PicturesProgress:
         return f"{timedelta(seconds=round(seconds))} left"
 
 
-def show_failures(console: Console, failures: Mapping[Path, str]) -> None:
-    """A table on stderr of the pictures that failed, and why; in a pipe, fields separated by a tab."""
+def show_failures(console: Console, failures: Mapping[str, str]) -> None:
+    """A table on stderr of what failed, and why; in a pipe, fields separated by a tab."""
     if console.mode == "rich":
-        table = Table("picture", "what is wrong", box=None, header_style="bold", pad_edge=False)
-        for picture, error in failures.items():
-            table.add_row(Text(printable(str(picture))), Text(printable(error)))
+        table = Table("what failed", "what is wrong", box=None, header_style="bold", pad_edge=False)
+        for name, error in failures.items():
+            table.add_row(Text(printable(name)), Text(printable(error)))
         console.errors.print(table)
     elif console.mode != "json":
-        for picture, error in failures.items():
-            print(f"{printable(str(picture))}\t{printable(error)}", file=sys.stderr)
+        for name, error in failures.items():
+            print(f"{printable(name)}\t{printable(error)}", file=sys.stderr)
 
 
 def _left(seconds: float) -> str:

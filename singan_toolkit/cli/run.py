@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 import rich_click as click
 
 from singan_toolkit.cli.console import Console, Group, is_terminal, output_options
+from singan_toolkit.cli.many import How, many_options
+from singan_toolkit.cli.run_many import OneOrMany, many_of, run_many, with_many
 from singan_toolkit.cli.targets import Target, check_writable, is_folder
 from singan_toolkit.tasks.aside import aside
 from singan_toolkit.tasks.manager import installed_plugins
@@ -57,13 +59,15 @@ class ScaleType(click.ParamType):  # type: ignore[type-arg]  # generic since cli
 
 
 def _command(task: Task) -> click.Command:
+    @many_options
     @output_options
     def callback(console: Console, bundle: Path, output: str | None, sheet: bool, force: bool, **options: Any) -> None:
-        _run(console, task, bundle, output, sheet, force, options)
+        _run(console, task, bundle, output, sheet, How.taken_from(options, force), options)
 
+    file = OneOrMany(click.Path(path_type=Path))
     params: list[click.Parameter] = [
-        click.Option(["--bundle", "-b"], type=click.Path(path_type=Path), required=True, help="Bundle to use."),
-        *task.options,
+        click.Option(["--bundle", "-b"], type=file, required=True, help="Bundle to use."),
+        *map(with_many, task.options),
     ]
     if task.injection:
         injection = task.injection
@@ -108,7 +112,7 @@ def _run(
     bundle_path: Path,
     output: str | None,
     sheet: bool,
-    force: bool,
+    how: How,
     options: dict[str, Any],
 ) -> None:
     if sheet and task.makes == "clips":
@@ -118,6 +122,13 @@ def _run(
             "stdout is the picture's with -o -, so --json has no place there: give a file or a folder"
         )
     as_sheet = sheet or options.get("scale") == "all"
+    if (many := many_of(task, bundle_path, options)) or how.dry_run:
+        run_many(console, task, bundle_path, many, output, as_sheet, how, options)
+        return
+    if how.threads:
+        import torch
+
+        torch.set_num_threads(how.threads)
     with TemporaryDirectory() as temporary:
         options = _with_stdin(options, Path(temporary))
         if output:
@@ -135,7 +146,7 @@ def _run(
     stem = f"{bundle_path.stem}-{task.name}"
     with aside():
         target, folder = (Path(output), is_folder(output)) if output else (None, False)
-        paths = list(write_results(finished.results, target, stem, as_sheet, folder, force))
+        paths = list(write_results(finished.results, target, stem, as_sheet, folder, how.force))
     for path in paths:
         console.result(path, task=task.name, picture=str(path))
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import rich_click as click
-from click.exceptions import Exit
 
 from singan_toolkit.cli.console import Console, output_options
+from singan_toolkit.cli.many import How, do_all, many_options, places
 from singan_toolkit.cli.targets import Target, check_writable, is_folder
 from singan_toolkit.pyramid.geometry import MAX_SIZE
 from singan_toolkit.tasks.aside import aside
@@ -19,7 +18,6 @@ from singan_toolkit.training.presets import DEFAULT_PRESET, PRESETS
 from singan_toolkit.words import did_you_mean
 
 if TYPE_CHECKING:
-    from singan_toolkit.batch.train_many import Outcome
     from singan_toolkit.training.events import Event
 
 _LARGEST = ", ".join(f"{values.get('max_size', MAX_SIZE)} with preset {name}" for name, values in PRESETS.items())
@@ -48,7 +46,8 @@ def _list_settings(context: click.Context, _: click.Parameter, wanted: bool) -> 
     "-o",
     "--output",
     type=Target("a bundle"),
-    help="Bundle to write, or folder, as 'out/'  [default: PICTURE.sgb]",
+    help="Bundle to write; folder, as 'out/'; or, of many, names with fields, as 'out/{stem}-{seed}.sgb'  "
+    "[default: PICTURE.sgb]",
 )
 @click.option(
     "--preset", type=click.Choice(list(PRESETS)), default=DEFAULT_PRESET, show_default=True, help="How thoroughly."
@@ -66,22 +65,13 @@ def _list_settings(context: click.Context, _: click.Parameter, wanted: bool) -> 
 )
 @click.option("--seed", type=int, default=0, show_default=True, help="The same seed trains the same pyramid.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or mps.")
-@click.option("--force", is_flag=True, help="Replace bundles that exist; without it, several pictures' are skipped.")
+@click.option("--force", is_flag=True, help="Replace bundles that exist; without it, those of several pictures stay.")
 @click.option(
     "--partial",
     is_flag=True,
     help="Train no more, and make a bundle of the scales that are done in a training that was stopped.",
 )
-@click.option(
-    "--jobs",
-    type=click.IntRange(min=1),
-    help="Pictures in training at a time  [default: one a core, or 4 on a GPU, as far as memory allows]",
-)
-@click.option(
-    "--threads",
-    type=click.IntRange(min=1),
-    help="Threads that each training computes with  [default: the cores, shared among --jobs]",
-)
+@many_options
 @output_options
 def train(
     console: Console,
@@ -95,13 +85,13 @@ def train(
     device: str,
     force: bool,
     partial: bool,
-    jobs: int | None,
-    threads: int | None,
+    **many: Any,
 ) -> None:
     """Train a pyramid on each of the PICTURES and keep it as a bundle.
 
-    PICTURES are files, folders (the pictures directly inside) and patterns like 'photos/*.jpg'. Of several pictures,
-    those that have their bundle already are skipped, so that a run that was interrupted goes on.
+    PICTURES are files, folders (the pictures directly inside, or with -r all), patterns like 'photos/*.jpg', and lists
+    of these: @FILE, or @- for stdin. Of many, what is done is skipped, so that a run that was ended goes on: the folder
+    of the bundles keeps a ledger.
     """
     from singan_toolkit.batch.inputs import names_one_file
 
@@ -111,12 +101,12 @@ def train(
         )
     settings = ({} if max_size is None else {"max_size": max_size}) | changed_settings(changes)
     how = dict(preset=preset, task=task, seed=seed, device=device, **settings)
-    if names_one_file(pictures):
-        _train_one(console, pictures[0], output, force, partial, threads, how)
+    if names_one_file(pictures) and not many["dry_run"]:
+        _train_one(console, pictures[0], output, force, partial, many["threads"], how)
     elif partial:
         raise click.UsageError("--partial makes a bundle of one picture: name a single one")
     else:
-        _train_many(console, _targets(console, pictures, output), force, dict(jobs=jobs, threads=threads, **how))
+        _train_many(console, pictures, output, how, How.taken_from(many, force))
 
 
 def changed_settings(changes: Iterable[str]) -> dict[str, str]:
@@ -148,10 +138,10 @@ def _train_one(
     threads: int | None,
     how: dict[str, Any],
 ) -> None:
-    from singan_toolkit.batch.inputs import bundle_paths, checkpoint_path
+    from singan_toolkit.batch.inputs import BUNDLE_ENDING, checkpoint_path
 
     folder = Path(output) if output and is_folder(output) else None
-    target = Path(output) if output and not folder else bundle_paths([picture], folder)[picture]
+    target = Path(output) if output and not folder else (folder or picture.parent) / f"{picture.stem}{BUNDLE_ENDING}"
     check_writable(target, [picture])
     if target.exists() and not force:
         raise click.UsageError(f"{target} exists; give another -o, or --force to replace it")
@@ -187,62 +177,18 @@ def _train_one(
     console.result(target, bundle=str(target), seconds=round(seconds, 1), scales=len(bundle.manifest.scales))
 
 
-def _targets(console: Console, named: Iterable[Path], output: str | None) -> dict[Path, Path]:
-    from singan_toolkit.batch.inputs import BUNDLE_ENDING, bundle_paths, find_pictures
+def _train_many(console: Console, named: Iterable[Path], output: str | None, asked: dict[str, Any], how: How) -> None:
+    from singan_toolkit.batch.inputs import BUNDLE_ENDING, find_inputs
+    from singan_toolkit.batch.work import Work
+    from singan_toolkit.imaging.pictures import readable_endings
+    from singan_toolkit.jobs import TrainingJob
 
-    folder = Path(output) if output else None
-    if output and folder and not is_folder(output) and (folder.exists() or folder.suffix == BUNDLE_ENDING):
-        raise click.UsageError(f"several pictures do not fit into the one file {folder}: give a folder")
-    targets = bundle_paths(find_pictures(named, console.note), folder)
-    for target in targets.values():
-        check_writable(target, targets)
-    return targets
-
-
-def _train_many(console: Console, targets: dict[Path, Path], force: bool, how: dict[str, Any]) -> None:
-    wanted = [picture for picture, target in targets.items() if force or not target.exists()]
-    if skipped := len(targets) - len(wanted):
-        console.note(f"skipping {skipped} of {len(targets)} pictures, which have their bundle; --force replaces it")
-    if not wanted:
-        return
-
-    from singan_toolkit.batch.inputs import checkpoint_path
-    from singan_toolkit.batch.train_many import train_many
-    from singan_toolkit.cli.progress import pictures_progress, show_failures
-
-    def kept_in(picture: Path) -> Path:
-        return checkpoint_path(targets[picture])
-
-    failures: dict[Path, str] = {}
-    kept = 0
-    on = "" if force else "; the same command goes on with the rest"
-    try:
-        with (
-            pictures_progress(console, len(wanted)) as progress,
-            closing(train_many(wanted, observer=progress.observe, checkpoint=kept_in, **how)) as outcomes,
-        ):
-            for outcome in outcomes:
-                if outcome.bundle:
-                    outcome.bundle.save(targets[outcome.picture])
-                    kept_in(outcome.picture).unlink(missing_ok=True)
-                    kept += 1
-                else:
-                    failures[outcome.picture] = outcome.error
-                _tell(console, outcome, targets[outcome.picture])
-                progress.ended(outcome)
-    except KeyboardInterrupt:
-        console.note(f"{kept} of {len(wanted)} pictures are trained{on}")
-        raise
-    if failures:
-        show_failures(console, failures)
-        console.error(f"{len(failures)} of {len(wanted)} pictures failed{on}")
-        raise Exit(1)
-
-
-def _tell(console: Console, outcome: Outcome, target: Path) -> None:
-    if outcome.bundle:
-        manifest = outcome.bundle.manifest
-        told = dict(bundle=str(target), seconds=round(manifest.training.seconds, 1), scales=len(manifest.scales))
-        console.result(target, picture=str(outcome.picture), **told)
-    elif console.mode == "json":
-        console.result("", picture=str(outcome.picture), error=outcome.error)
+    found = find_inputs(named, readable_endings(), recursive=how.recursive, tell=console.note)
+    fields = {name: asked[name] for name in ("preset", "seed", "task")}
+    rows = [(one,) for one in found]
+    each = [{"stem": one.path.stem, **fields} for one in found]
+    targets, folder = places(output, "{stem}", BUNDLE_ENDING, [BUNDLE_ENDING], rows, each)
+    job = TrainingJob.of("", **asked)
+    jobs = [job.model_copy(update={"picture": one.path}) for one in found]
+    works = [Work(job, target) for job, target in zip(jobs, targets, strict=True)]
+    do_all(console, works, {"picture": found}, folder, how)

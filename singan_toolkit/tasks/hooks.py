@@ -10,6 +10,7 @@ import pluggy
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from singan_toolkit.batch.engines import Engine
     from singan_toolkit.bundle import Bundle
     from singan_toolkit.tasks.task import Output, Plan, Task
     from singan_toolkit.training.events import Event
@@ -29,6 +30,11 @@ def singan_tasks() -> list[Task]:  # type: ignore[empty-body]
 @hookspec
 def singan_commands() -> list[click.Command]:  # type: ignore[empty-body]
     """Commands that this plugin adds to ``singan-tk``."""
+
+
+@hookspec
+def singan_engines() -> dict[str, Engine]:  # type: ignore[empty-body]
+    """Engines that this plugin adds, by name: what carries out many jobs, as ``--engine`` says."""
 
 
 @hookspec

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 import pluggy
@@ -16,7 +17,11 @@ from singan_toolkit.tasks.aside import aside
 from singan_toolkit.tasks.task import Task, problem_with
 from singan_toolkit.words import did_you_mean
 
+if TYPE_CHECKING:
+    from singan_toolkit.batch.engines import Engine
+
 OWN_DISTRIBUTION = "singan-toolkit"
+OWN_ENGINES = ("local", "ray")
 OWN_COMMANDS: set[str] = set()
 """Names of the command line's own commands, which it adds as it registers them."""
 
@@ -31,6 +36,7 @@ class PluginRecord:
         module: What the entry point names.
         tasks: Names of the tasks that it added.
         commands: Names of the commands that it added.
+        engines: Names of the engines that it added.
         error: Why it, or a part of it, was skipped; empty where all is well.
     """
 
@@ -39,6 +45,7 @@ class PluginRecord:
     module: str
     tasks: list[str] = field(default_factory=list)
     commands: list[str] = field(default_factory=list)
+    engines: list[str] = field(default_factory=list)
     error: str = ""
 
 
@@ -50,6 +57,7 @@ class Plugins:
     records: list[PluginRecord]
     tasks: dict[str, Task]
     commands: dict[str, click.Command]
+    engines: dict[str, Engine]
 
     def task(self, name: str) -> Task:
         """The task of that name.
@@ -79,7 +87,7 @@ def load_plugins(points: Any) -> Plugins:
     manager = pluggy.PluginManager(hooks.GROUP)
     manager.add_hookspecs(hooks)
     manager.register(hooks.Core(), "core")
-    plugins = Plugins(manager, [], {}, {})
+    plugins = Plugins(manager, [], {}, {}, {})
     for point in sorted(points, key=lambda point: (_distribution(point)[0] != OWN_DISTRIBUTION, point.name)):
         name, version = _distribution(point)
         record = PluginRecord(point.name, f"{name} {version}".strip(), point.value)
@@ -97,6 +105,8 @@ def load_plugins(points: Any) -> Plugins:
                 _add_task(plugins, record, task)
             for command in _offered(plugin, "singan_commands"):
                 _add_command(plugins, record, command)
+            for name, engine in dict(_offered(plugin, "singan_engines")).items():
+                _add_engine(plugins, record, name, engine)
             for name in dir(plugin):
                 if manager.parse_hookimpl_opts(plugin, name) is not None and not hasattr(hooks, name):
                     record.error = f"there is no hook {name}"
@@ -111,9 +121,9 @@ def _distribution(point: EntryPoint) -> tuple[str, str]:
     return (point.dist.name, point.dist.version) if point.dist else ("", "")
 
 
-def _offered(plugin: Any, hook: str) -> list[Any]:
+def _offered(plugin: Any, hook: str) -> Iterable[Any]:
     function = getattr(plugin, hook, None)
-    return list(function()) if function else []
+    return function() if function else ()
 
 
 def _add_task(plugins: Plugins, record: PluginRecord, task: Task) -> None:
@@ -136,3 +146,15 @@ def _add_command(plugins: Plugins, record: PluginRecord, command: click.Command)
     else:
         plugins.commands[command.name] = command
         record.commands.append(command.name)
+
+
+def _add_engine(plugins: Plugins, record: PluginRecord, name: str, engine: Engine) -> None:
+    if not callable(engine):
+        record.error = f"engine {name} is no function"
+    elif name in OWN_ENGINES:
+        record.error = f"engine {name} is the toolkit's own"
+    elif name in plugins.engines:
+        record.error = f"engine {name} is already provided by another plugin"
+    else:
+        plugins.engines[name] = engine
+        record.engines.append(name)

@@ -249,6 +249,8 @@ def returned(task: Task, value: object, *kinds: type[T]) -> T:
 
 RESERVED = {
     *("bundle", "b", "output", "o", "scale", "seed", "device", "sheet", "force"),
+    *("recursive", "r", "dry-run", "dry_run", "stale", "retry-failed", "retry_failed"),
+    *("engine", "address", "jobs", "threads"),
     *("json", "as_json", "quiet", "q", "traceback", "console", "help", "h"),
 }
 """Names and flags of options that every task has from the toolkit."""

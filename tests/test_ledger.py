@@ -49,7 +49,7 @@ def test_an_end_between_names_is_set_right(tmp_path: Path, named: int) -> None:
         real(self, path, name)
 
     real: Callable[[Ledger, Path, str], None] = Ledger._name
-    with Ledger.open(tmp_path) as ledger, pytest.MonkeyPatch.context() as patch, suppress(SystemExit):
+    with suppress(SystemExit), Ledger.open(tmp_path) as ledger, pytest.MonkeyPatch.context() as patch:
         patch.setattr(Ledger, "_name", end)
         ledger.put([record("t")])
         parts = ledger.parts()

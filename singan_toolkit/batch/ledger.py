@@ -89,6 +89,7 @@ class Ledger:
                 ledger = cls(folder, connection)
                 ledger._set_right()
                 yield ledger
+                shutil.rmtree(home / "parts", ignore_errors=True)
         except Timeout as error:
             raise UnavailableError(
                 f"another run works in {folder}: wait until it has ended, or give another -o"

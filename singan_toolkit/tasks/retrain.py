@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+from pathlib import Path
+from tempfile import gettempdir
+
+from filelock import FileLock
 
 from singan_toolkit.bundle import Bundle
 from singan_toolkit.errors import BundleError
@@ -30,14 +35,21 @@ def retrained(bundle: Bundle, retraining: Retraining, device: str = "auto", obse
     if bundle.path is None:
         return retrain_scale(bundle, retraining.scale, retraining.change, retraining.restores, device, observer)
     path = bundle.path.with_suffix(f".{retraining.name}-{retraining.scale}.sgb")
-    if path.exists():
-        kept = Bundle.load(path)
-        if kept.manifest.training.parent is None:
-            raise BundleError(f"{path} is no bundle made from {bundle.path}, whose name it has: rename it")
-        if kept.manifest.training.parent == bundle.manifest.digest:
-            return kept
-    if not os.access(path.parent, os.W_OK):
-        raise OSError(f"cannot keep {path.name} beside {bundle.path}: the folder cannot be written to")
-    new = retrain_scale(bundle, retraining.scale, retraining.change, retraining.restores, device, observer)
-    new.save(path)
+    with _one_at_a_time(path):
+        if path.exists():
+            kept = Bundle.load(path)
+            if kept.manifest.training.parent is None:
+                raise BundleError(f"{path} is no bundle made from {bundle.path}, whose name it has: rename it")
+            if kept.manifest.training.parent == bundle.manifest.digest:
+                return kept
+        if not os.access(path.parent, os.W_OK):
+            raise OSError(f"cannot keep {path.name} beside {bundle.path}: the folder cannot be written to")
+        new = retrain_scale(bundle, retraining.scale, retraining.change, retraining.restores, device, observer)
+        new.save(path)
     return new
+
+
+def _one_at_a_time(path: Path) -> FileLock:
+    """What of this machine's processes one alone holds: the others wait for what it makes."""
+    name = hashlib.sha256(os.fsencode(path.resolve())).hexdigest()[:32]
+    return FileLock(Path(gettempdir()) / f"singan-tk-{name}.lock", mode=0o666)

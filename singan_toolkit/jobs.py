@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -237,19 +238,25 @@ class RunJob(_Job):
 
 @dataclass(frozen=True)
 class Done:
-    """What a job gave: the bundle of a training, the output of a task."""
+    """What a job gave.
+
+    Attributes:
+        result: The bundle of a training, the output of a task.
+        seconds: How long it took.
+    """
 
     result: Bundle | Output
+    seconds: float
 
 
 def carry_out(job: TrainingJob | RunJob, observer: Observer = ignore, checkpoint: Path | None = None) -> Done | Failed:
     """Do what a job asks for. Nothing is written but a training's checkpoint, and nothing raised but what ends all."""
     import torch
 
+    started = time.monotonic()
     try:
-        if isinstance(job, TrainingJob):
-            return Done(job.run(observer, checkpoint=checkpoint))
-        return Done(job.run(observer))
+        result = job.run(observer, checkpoint=checkpoint) if isinstance(job, TrainingJob) else job.run(observer)
+        return Done(result, time.monotonic() - started)
     except (MemoryError, torch.OutOfMemoryError):
         return Failed("environment", "memory does not suffice: use fewer jobs, or a smaller max_size")
     except Exception as error:

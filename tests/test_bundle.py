@@ -62,7 +62,6 @@ def test_the_manifest_tells_how_the_pyramid_was_trained(
     assert (training.picture, training.preset, training.seed, training.task) == (photo.name, "draft", 1, None)
     assert tiny_settings.items() <= training.settings.items()
     assert training.torch == torch.__version__.split("+")[0] or training.torch == torch.__version__
-    assert 0 < training.seconds < 600
     assert tiny_bundle.manifest.scales[0].noise_amplitude == 1
 
 

@@ -269,7 +269,7 @@ def test_killed_at_random_it_comes_to_the_same_bundle(
     status, out, err = Process(tmp_path, photo, "-o", "b.sgb", *longer).end()
     assert (status, out) == (0, "b.sgb\n")
     assert "going on from the checkpoint" in err
-    assert same(Bundle.load(tmp_path / "b.sgb"), Bundle.load(tmp_path / "whole.sgb"))
+    assert (tmp_path / "b.sgb").read_bytes() == (tmp_path / "whole.sgb").read_bytes()
     assert sorted(path.name for path in tmp_path.iterdir() if path.suffix != ".part") == ["b.sgb", "whole.sgb"]
 
 
@@ -302,10 +302,10 @@ def test_of_many_pictures_each_goes_on(photo: Path, longer: list[str], tmp_path:
         time.sleep(0.02)
     training.process.kill()
     training.end()
-    assert [path.name for path in (tmp_path / "out").iterdir() if path.suffix != ".part"] == ["a.sgb.checkpoint"]
+    assert [path.name for path in (tmp_path / "out").glob("[!.]*")] == ["a.sgb.checkpoint"]
     assert process("train", "in", "-o", "out", *longer).status == 0
-    assert [path.name for path in (tmp_path / "out").iterdir() if path.suffix != ".part"] == ["a.sgb"]
-    assert same(Bundle.load(tmp_path / "out" / "a.sgb"), Bundle.load(tmp_path / "whole.sgb"))
+    assert [path.name for path in (tmp_path / "out").glob("[!.]*")] == ["a.sgb"]
+    assert (tmp_path / "out" / "a.sgb").read_bytes() == (tmp_path / "whole.sgb").read_bytes()
 
 
 @pytest.mark.parametrize("kind", ["draft", "published"])

@@ -65,7 +65,8 @@ class TrainingRecord(_Record):
     """The task whose training profile was used, if any."""
     parent: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None = None
     """Digest of the bundle that one scale was trained anew of, if any."""
-    seconds: Annotated[float, Field(ge=0, le=1e9)] = 0.0
+    seconds: Annotated[float, Field(ge=0, le=1e9, exclude=True)] = 0.0
+    """How long training took, in files of older versions. Now equal trainings give equal files, and 0 stands here."""
     toolkit: str
     torch: str
 

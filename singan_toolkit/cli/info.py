@@ -42,7 +42,7 @@ def info(console: Console, bundle: Path, image: str | None) -> None:
         console.result(
             f"trained on {training.picture} with preset {training.preset}"
             + (f" for {training.task}" if training.task else "")
-            + f", seed {training.seed}, in {training.seconds:.0f} s, with {versions}"
+            + f", seed {training.seed}, with {versions}"
         )
         console.rows(
             "Scales, coarsest first",

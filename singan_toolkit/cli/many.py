@@ -253,7 +253,7 @@ def _tell(console: Console, ended: Ended) -> None:
     manifest = getattr(outcome.result, "manifest", None)
     for path in ended.paths:
         if manifest:
-            seconds = round(manifest.training.seconds, 1)
+            seconds = round(outcome.seconds, 1)
             console.result(path, **about, bundle=str(path), seconds=seconds, scales=len(manifest.scales))
         else:
             console.result(path, **about, picture=str(path))

@@ -130,7 +130,8 @@ def _run(
 
         torch.set_num_threads(how.threads)
     with TemporaryDirectory() as temporary:
-        options = _with_stdin(options, Path(temporary))
+        given = _with_stdin({"bundle": bundle_path, **options}, Path(temporary))
+        bundle_path, options = given.pop("bundle"), given
         if output:
             _check(task, output, as_sheet, bundle_path, options)
 

@@ -101,6 +101,8 @@ def run_many(
     from singan_toolkit.imaging.pictures import readable_endings
     from singan_toolkit.jobs import RunJob
 
+    if Path("-") in (bundle, *options.values()) or (Path("-"),) in options.values():
+        raise click.UsageError("beside many inputs no file can come from stdin: give it as a file")
     if output is None:
         raise click.UsageError("many inputs give many results: name their folder, as -o out/")
     found: dict[str, list[Input]] = {}

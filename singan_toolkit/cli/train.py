@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+import sys
+import time
 from collections.abc import Iterable
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
-from singan_toolkit.cli.console import Console, output_options
+from singan_toolkit.cli.console import Console, is_terminal, output_options
 from singan_toolkit.cli.many import How, do_all, many_options, places
 from singan_toolkit.cli.targets import Target, check_writable, is_folder
 from singan_toolkit.pyramid.geometry import MAX_SIZE
@@ -18,6 +21,7 @@ from singan_toolkit.training.presets import DEFAULT_PRESET, PRESETS
 from singan_toolkit.words import did_you_mean
 
 if TYPE_CHECKING:
+    from singan_toolkit.bundle import Bundle
     from singan_toolkit.training.events import Event
 
 _LARGEST = ", ".join(f"{values.get('max_size', MAX_SIZE)} with preset {name}" for name, values in PRESETS.items())
@@ -45,8 +49,9 @@ def _list_settings(context: click.Context, _: click.Parameter, wanted: bool) -> 
 @click.option(
     "-o",
     "--output",
-    type=Target("a bundle"),
-    help="Bundle to write; folder, as 'out/'; or, of many, names with fields, as 'out/{stem}-{seed}.sgb'  "
+    type=Target(),
+    help="Bundle to write; folder, as 'out/'; - for stdout; or, of many, names with fields, as "
+    "'out/{stem}-{seed}.sgb'  "
     "[default: PICTURE.sgb]",
 )
 @click.option(
@@ -90,15 +95,15 @@ def train(
     """Train a pyramid on each of the PICTURES and keep it as a bundle.
 
     PICTURES are files, folders (the pictures directly inside, or with -r all), patterns like 'photos/*.jpg', and lists
-    of these: @FILE, or @- for stdin. Of many, what is done is skipped, so that a run that was ended goes on: the folder
-    of the bundles keeps a ledger.
+    of these: @FILE, or @- for stdin; a single - is a picture from stdin. Of many, what is done is skipped, so that a
+    run that was ended goes on: the folder of the bundles keeps a ledger.
     """
     from singan_toolkit.batch.inputs import names_one_file
 
-    if Path("-") in pictures:
-        raise click.UsageError(
-            "a picture to train on cannot come from stdin, since the bundle keeps its name: give a file"
-        )
+    if Path("-") in pictures and pictures[1:]:
+        raise click.UsageError("beside other pictures none can come from stdin: give it as a file, or a list as @-")
+    if output == "-" and console.mode == "json":
+        raise click.UsageError("stdout is the bundle's with -o -, so --json has no place there: give a file")
     settings = ({} if max_size is None else {"max_size": max_size}) | changed_settings(changes)
     how = dict(preset=preset, task=task, seed=seed, device=device, **settings)
     if names_one_file(pictures) and not many["dry_run"]:
@@ -140,12 +145,49 @@ def _train_one(
 ) -> None:
     from singan_toolkit.batch.inputs import BUNDLE_ENDING, checkpoint_path
 
-    folder = Path(output) if output and is_folder(output) else None
-    target = Path(output) if output and not folder else (folder or picture.parent) / f"{picture.stem}{BUNDLE_ENDING}"
-    check_writable(target, [picture])
-    if target.exists() and not force:
-        raise click.UsageError(f"{target} exists; give another -o, or --force to replace it")
+    if picture == Path("-") and not output:
+        raise click.UsageError("a picture from stdin gives its bundle no name: give one with -o")
+    if output == "-" and is_terminal(sys.stdout):
+        raise click.UsageError("a bundle cannot be written to a terminal: give a file, or send stdout to a program")
+    if output == "-" and partial:
+        raise click.UsageError("a training that goes to stdout is kept nowhere: give --partial the -o that it had")
+    started = time.monotonic()
+    with TemporaryDirectory() as temporary:
+        if picture == Path("-"):
+            picture = Path(temporary) / "stdin"
+            picture.write_bytes(sys.stdin.buffer.read())
+        if output == "-":
+            bundle = _trained(console, picture, None, partial, threads, how)
+            bundle.save(Path(temporary) / "stdout")
+            sys.stdout.buffer.write((Path(temporary) / "stdout").read_bytes())
+            return
+        folder = Path(output) if output and is_folder(output) else None
+        beside = (folder or picture.parent) / f"{picture.stem}{BUNDLE_ENDING}"
+        target = Path(output) if output and not folder else beside
+        check_writable(target, [picture])
+        if target.exists() and not force:
+            raise click.UsageError(f"{target} exists; give another -o, or --force to replace it")
+        checkpoint = checkpoint_path(target)
+        try:
+            bundle = _trained(console, picture, checkpoint, partial, threads, how)
+            bundle.save(target)
+        except KeyboardInterrupt:
+            if os.path.lexists(checkpoint):
+                console.note(f"the training is kept in {checkpoint}; the same command goes on with it")
+            raise
+    if partial:
+        console.note(f"the training is kept in {checkpoint}; --force instead of --partial goes on with it")
+    else:
+        checkpoint.unlink(missing_ok=True)
+    seconds = time.monotonic() - started
+    console.note(f"trained in {seconds:.0f} s; try: singan-tk run generate --bundle {target}")
+    console.result(target, bundle=str(target), seconds=round(seconds, 1), scales=len(bundle.manifest.scales))
 
+
+def _trained(
+    console: Console, picture: Path, checkpoint: Path | None, partial: bool, threads: int | None, how: dict[str, Any]
+) -> Bundle:
+    """Train, and tell how it goes; a Ctrl-C waits until the training is in its checkpoint."""
     from singan_toolkit.cli.progress import training_progress
     from singan_toolkit.jobs import TrainingJob
     from singan_toolkit.processes import first_interrupt_held
@@ -154,27 +196,13 @@ def _train_one(
         import torch
 
         torch.set_num_threads(threads)
-    checkpoint = checkpoint_path(target)
-    try:
-        with training_progress(console) as observer, aside(), first_interrupt_held() as stop_if_interrupted:
+    with training_progress(console) as observer, aside(), first_interrupt_held() as stop_if_interrupted:
 
-            def observe(event: Event) -> None:
-                observer(event)
-                stop_if_interrupted()
+        def observe(event: Event) -> None:
+            observer(event)
+            stop_if_interrupted()
 
-            bundle = TrainingJob.of(picture, **how).run(observe, checkpoint=checkpoint, partial=partial)
-        bundle.save(target)
-    except KeyboardInterrupt:
-        if os.path.lexists(checkpoint):
-            console.note(f"the training is kept in {checkpoint}; the same command goes on with it")
-        raise
-    if partial:
-        console.note(f"the training is kept in {checkpoint}; --force instead of --partial goes on with it")
-    else:
-        checkpoint.unlink(missing_ok=True)
-    seconds = bundle.manifest.training.seconds
-    console.note(f"trained in {seconds:.0f} s; try: singan-tk run generate --bundle {target}")
-    console.result(target, bundle=str(target), seconds=round(seconds, 1), scales=len(bundle.manifest.scales))
+        return TrainingJob.of(picture, **how).run(observe, checkpoint=checkpoint, partial=partial)
 
 
 def _train_many(console: Console, named: Iterable[Path], output: str | None, asked: dict[str, Any], how: How) -> None:

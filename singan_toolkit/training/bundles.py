@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import time
 from pathlib import Path
 from typing import Any
 
@@ -82,7 +81,6 @@ def train_bundle(
         )
     except InputError as error:
         raise PictureError(f"cannot train on {picture.name}: {error}") from error
-    started = time.monotonic()
     chosen, real = pick_device(device), shrunk(picture, geometry.finest)
     kept = None
     if checkpoint:
@@ -103,7 +101,6 @@ def train_bundle(
         settings=settings.model_dump(),
         seed=seed,
         task=task,
-        seconds=round(kept.seconds if kept else time.monotonic() - started, 3),
     )
     return Bundle.of_pyramid(pyramid, to_bytes(real[0]), record, name=Path(picture.name).stem)
 
@@ -142,7 +139,6 @@ def retrain_scale(
         BundleError: The bundle's settings are not valid, or ask for more work than is done on a file's word.
         TrainingError: The scale diverged even with ever smaller steps.
     """
-    started = time.monotonic()
     record = bundle.manifest.training
     # Settings that later versions gave up had no part in what is trained anew.
     kept = {name: record.settings[name] for name in Settings.model_fields if name in record.settings}
@@ -161,8 +157,7 @@ def retrain_scale(
     )
     for event in training.events():
         observer(event)
-    seconds = round(time.monotonic() - started, 3)
-    new = record.model_copy(update=dict(parent=bundle.manifest.digest, seconds=seconds))
+    new = record.model_copy(update=dict(parent=bundle.manifest.digest))
     return Bundle.of_pyramid(training.pyramid, bundle.picture, new, name=bundle.name)
 
 

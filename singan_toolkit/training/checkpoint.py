@@ -39,7 +39,6 @@ class Place(BaseModel):
     toolkit: str
     torch: str
     precision: Literal["float32", "bfloat16"]
-    seconds: Annotated[float, Field(ge=0)]
     amplitudes: list[Annotated[float, Field(ge=0, le=20)]]
     """The deviation of the noise of each network that is done."""
     attempt: Annotated[int, Field(ge=0, le=RETRIES)]
@@ -67,7 +66,7 @@ class Checkpoint:
         self.tensors: dict[str, Tensor] = {}
         self.problem = ""
         self.told = False
-        self.started = self.written = time.monotonic()
+        self.written = time.monotonic()
         try:
             place, self.tensors = _read(path)
         except (FileNotFoundError, NotADirectoryError):
@@ -81,11 +80,6 @@ class Checkpoint:
             self.problem = f"it was written by version {place.toolkit} with torch {place.torch}"
         else:
             self.place = place
-
-    @property
-    def seconds(self) -> float:
-        """How long the training has taken, before it was stopped and since."""
-        return (self.place.seconds if self.place else 0.0) + time.monotonic() - self.started
 
     def resume(self, training: PyramidTraining) -> bool:
         """Bring a training that has not begun to where the checkpoint is, and say whether that could be done."""
@@ -130,7 +124,6 @@ class Checkpoint:
             toolkit=toolkit,
             torch=engine,
             precision=str(training.dtype).removeprefix("torch."),  # type: ignore[arg-type]
-            seconds=self.seconds,
             amplitudes=[scale.noise_amplitude for scale in training.below.pyramid.networks],
             attempt=training.attempt,
             done=training.current.done,

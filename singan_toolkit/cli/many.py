@@ -18,6 +18,7 @@ from singan_toolkit.errors import Failed
 
 if TYPE_CHECKING:
     from singan_toolkit.batch.combine import Row
+    from singan_toolkit.batch.engines import Engine
     from singan_toolkit.batch.inputs import Input
     from singan_toolkit.batch.ledger import Ledger
     from singan_toolkit.batch.work import Ended, Found, Work
@@ -151,9 +152,11 @@ def do_all(
     Raises:
         Exit: With a status of its own where some failed.
     """
+    from singan_toolkit.batch.engines import engine_of
     from singan_toolkit.batch.ledger import Ledger
     from singan_toolkit.batch.work import find
 
+    engine = engine_of(how.engine)
     if how.dry_run:
         with Ledger.read(folder) as kept:
             found = find(works, folder, kept)
@@ -170,7 +173,7 @@ def do_all(
         _tell_left(console, left, works)
         failures = {one.name: one.why for one in left if one.state in ("failed", "set aside")}
         if wanted:
-            failures |= _do(console, wanted, ledger, how)
+            failures |= _do(console, wanted, ledger, engine, how)
     if failures:
         from singan_toolkit.cli.progress import show_failures
 
@@ -180,13 +183,12 @@ def do_all(
         raise Exit(SOME_FAILED)
 
 
-def _do(console: Console, wanted: Sequence[Found], ledger: Ledger, how: How) -> dict[str, str]:
+def _do(console: Console, wanted: Sequence[Found], ledger: Ledger, engine: Engine, how: How) -> dict[str, str]:
     """Do these works, and give back why some failed."""
-    from singan_toolkit.batch.engines import EngineOptions, engine_of
+    from singan_toolkit.batch.engines import EngineOptions
     from singan_toolkit.batch.work import carry_on
     from singan_toolkit.cli.progress import many_progress
 
-    engine = engine_of(how.engine)
     failures: dict[str, str] = {}
     kept = 0
     noun = _noun([one.work for one in wanted])

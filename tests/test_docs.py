@@ -19,8 +19,11 @@ INSTALLED = installed_plugins().tasks.keys()
 
 
 def commands() -> list[str]:
-    fences = [fence for path in PAGES.values() for fence in re.findall(r"```sh\n(.*?)```", path.read_text(), re.DOTALL)]
-    return [line for line in "\n".join(fences).splitlines() if line.startswith("singan-tk ")]
+    coming = (DOCS / "from-official.md").read_text()
+    texts = [coming, *(path.read_text() for path in PAGES.values())]
+    fences = [fence for text in texts for fence in re.findall(r"```sh\n(.*?)```", text, re.DOTALL)]
+    lines = [line for line in "\n".join(fences).splitlines() if line.startswith("singan-tk ")]
+    return [*lines, *re.findall("`(singan-tk [^`]*)`", coming)]
 
 
 def test_every_task_that_ships_has_a_page() -> None:

@@ -223,7 +223,7 @@ class TestPyramid:
     def test_is_the_same_from_its_file(self, patch_bundle: st.Bundle, tmp_path: Path) -> None:
         patch_bundle.save(tmp_path / "a.sgb")
         loaded = st.load(tmp_path / "a.sgb")
-        assert loaded.manifest.version == 3
+        assert loaded.manifest.version == 4
         assert loaded.manifest.scales == patch_bundle.manifest.scales
         for one, other in zip(loaded.run("generate", count=2), patch_bundle.run("generate", count=2), strict=True):
             np.testing.assert_array_equal(one, other)

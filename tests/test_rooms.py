@@ -20,7 +20,7 @@ FLOORS = [
     {"imaging", "measures"},
     {"bundle"},
     {"training"},
-    {"tasks"},
+    {"importing", "tasks"},
     {"jobs"},
     {"batch"},
     {"bench"},

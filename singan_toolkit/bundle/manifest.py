@@ -15,15 +15,16 @@ from singan_toolkit.pyramid.architecture import LAYERS, MARGIN, PATCH, PICTURE_C
 from singan_toolkit.pyramid.geometry import Geometry, Size
 
 FORMAT = "singan-toolkit-bundle"
-FORMAT_VERSION: Literal[3] = 3
+FORMAT_VERSION: Literal[4] = 4
 METADATA_KEY = "singan_toolkit"
 MAX_HEADER_BYTES = 1 << 20
 MAX_BYTES = 1 << 32
+MAX_CHANNELS = 1024
 NO_DIGEST = "0" * 64
 BYTES = {"U8": 1, "F32": 4}
 
 Pixels = Annotated[int, Field(ge=PATCH, le=65_536)]
-Channels = Annotated[int, Field(ge=1, le=1024)]
+Channels = Annotated[int, Field(ge=1, le=MAX_CHANNELS)]
 
 
 class _Record(BaseModel):
@@ -51,6 +52,8 @@ class ScaleRecord(_Record):
     channels: Channels | None
     """None where the scale has no network and rebuilds pictures from patches of the training picture."""
     noise_amplitude: Annotated[float, Field(ge=0, le=20)]
+    enlarging: Literal["smooth", "official"] = "smooth"
+    """How the picture of the scale below is brought to this size."""
 
 
 class TrainingRecord(_Record):
@@ -75,7 +78,7 @@ class Manifest(_Record):
     """All of a bundle that is not a tensor."""
 
     format: Literal["singan-toolkit-bundle"] = "singan-toolkit-bundle"
-    version: Literal[1, 2, 3] = FORMAT_VERSION
+    version: Literal[1, 2, 3, 4] = FORMAT_VERSION
     architecture: Architecture = Architecture()
     factor: Annotated[float, Field(ge=1, le=16)]
     scales: Annotated[list[ScaleRecord], Field(min_length=1, max_length=256)]
@@ -111,6 +114,15 @@ class Manifest(_Record):
         for n, size in enumerate(reversed(sizes[self.patch_scales :])):
             if any(abs(side - whole / self.factor**n) > 1.01 for side, whole in zip(size, sizes[-1], strict=True)):
                 raise ValueError("the sizes of the scales do not follow from the factor")
+        return self
+
+    @model_validator(mode="after")
+    def _official_enlarging_is_between_networks(self) -> Manifest:
+        official = [n for n, scale in enumerate(self.scales) if scale.enlarging == "official"]
+        if official and self.version < 4:
+            raise ValueError("official enlarging came with version 4")
+        if official and official[0] <= self.patch_scales:
+            raise ValueError("official enlarging is for scales that have a network, above another")
         return self
 
     @model_validator(mode="after")

@@ -30,7 +30,8 @@ def pyramid_of(manifest: Manifest, tensors: Mapping[str, np.ndarray]) -> Pyramid
                 for part in ("weight", "bias"):
                     next(parameters).copy_(torch.from_numpy(tensors[tensor_name(n, layer, part)]))
         reflect = n > 0 and manifest.architecture.picture_padding == "reflect"
-        scales.append(Scale(generator.eval().requires_grad_(False), record.noise_amplitude, reflect, n == 0))
+        official = record.enlarging == "official"
+        scales.append(Scale(generator.eval().requires_grad_(False), record.noise_amplitude, reflect, n == 0, official))
     return Pyramid(geometry, tuple(scales), torch.from_numpy(tensors["z_star"]))
 
 
@@ -57,7 +58,13 @@ def parts_of(pyramid: Pyramid, picture: np.ndarray, training: TrainingRecord) ->
             ]
         channels = parameters[0].shape[0]
         records.append(
-            ScaleRecord(height=height, width=width, channels=channels, noise_amplitude=scale.noise_amplitude)
+            ScaleRecord(
+                height=height,
+                width=width,
+                channels=channels,
+                noise_amplitude=scale.noise_amplitude,
+                enlarging="official" if scale.official_enlarging else "smooth",
+            )
         )
     architecture = Architecture(
         noise_padding="noise" if pyramid.noise_margin else "zeros",

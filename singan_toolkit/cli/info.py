@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 def info(console: Console, bundle: Path, image: str | None) -> None:
     """Show what a BUNDLE holds and how it was trained."""
     from singan_toolkit.bundle import Bundle
+    from singan_toolkit.training.presets import OFFICIAL
 
     if image:
         if is_folder(image):
@@ -39,11 +40,10 @@ def info(console: Console, bundle: Path, image: str | None) -> None:
         megabytes = bundle.stat().st_size / 1e6
         console.result(f"{bundle}: bundle format {manifest.version}, {megabytes:.1f} MB, digest {manifest.digest[:12]}")
         versions = f"toolkit {training.toolkit}, torch {training.torch}"
-        console.result(
-            f"trained on {training.picture} with preset {training.preset}"
-            + (f" for {training.task}" if training.task else "")
-            + f", seed {training.seed}, with {versions}"
-        )
+        how = f"with preset {training.preset}" + (f" for {training.task}" if training.task else "")
+        how += f", seed {training.seed}, with"
+        how = "by the official SinGAN code, and imported with" if training.preset == OFFICIAL else how
+        console.result(f"trained on {training.picture} {how} {versions}")
         console.rows(
             "Scales, coarsest first",
             ("scale", "width", "height", "channels", "noise amplitude"),

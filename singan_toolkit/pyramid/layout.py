@@ -41,9 +41,9 @@ def most_typical(
     power 2: the nearest alone would be the one that is nearly a copy.
 
     A network that sees 11x11 pixels of white noise cannot know how much of anything there is elsewhere, so now and then
-    a picture comes out all sky or all trees. (As published, batch norm with the statistics of the very sample holds it
-    near the right mix; here it is folded away, so that a sample can be of any size and be made in parts.) Layouts are
-    tiny: drawing some and keeping the best costs little and needs no training.
+    a picture comes out all sky or all trees. (Batch norm with the statistics of the very sample, as while training,
+    would hold it near the right mix; it is folded away, so that a sample can be of any size and be made in parts.)
+    Layouts are tiny: drawing some and keeping the best costs little and needs no training.
 
     Args:
         pyramid: A trained pyramid.

@@ -17,7 +17,7 @@ from singan_toolkit.pyramid.geometry import Geometry, Step
 from singan_toolkit.pyramid.networks import Generator, with_noise
 from singan_toolkit.pyramid.noise import NoiseSource, Reconstruction
 from singan_toolkit.pyramid.patch_scale import FAITHFUL_SHARE, PatchScale
-from singan_toolkit.pyramid.resample import resize
+from singan_toolkit.pyramid.resample import enlarged_officially, resize
 
 TILE = 256
 """Side of what goes through a generator at once, in pixels; of pictures that are smaller, several do.
@@ -35,12 +35,15 @@ class Scale:
         noise_amplitude: sigma_n, the deviation of the noise that it was trained with.
         reflect: Its input is continued by reflection over the sides; otherwise with zeros.
         grey_noise: It takes the first channel of its noise for all three, as the coarsest scale of the official code.
+        official_enlarging: What the scale below made reaches it as in the official code; see
+            :func:`enlarged_officially`.
     """
 
     generator: Generator
     noise_amplitude: float
     reflect: bool = False
     grey_noise: bool = False
+    official_enlarging: bool = False
 
     def to(self, device: torch.device | str) -> Scale:
         """A copy of this scale on another device."""
@@ -158,7 +161,7 @@ def walk(
 
     Args:
         pyramid: A trained pyramid.
-        route: Steps; the picture is resized to a step's size, then its scale's generator is run. Sizes are free.
+        route: Steps; the picture is brought to a step's size, then its scale's generator is run. Sizes are free.
         noise: Where each step's noise comes from.
         start: (1 or B, 3, h, w) in -1..1, any size, on any device: what enters at the first step. Zeros by default.
         samples: Numbers of the samples to draw, B of them, as one batch.
@@ -182,15 +185,20 @@ def walk(
         if not 0 <= step.scale < len(pyramid.scales):
             raise ValueError(f"there is no scale {step.scale}: this pyramid has scales 0 to {len(pyramid.scales) - 1}")
     device, margin = pyramid.device, pyramid.noise_margin
-    size = (len(samples), PICTURE_CHANNELS, route[0].height, route[0].width)
+    shape = (len(samples), PICTURE_CHANNELS, route[0].height, route[0].width)
     if start is None:
-        picture = torch.zeros(size, device=device)
+        picture = torch.zeros(shape, device=device)
     else:
-        picture = resize(start.to(device, torch.float32), size[-2:]).expand(size)
+        picture = resize(start.to(device, torch.float32), shape[-2:]).expand(shape)
     for place, step in enumerate(route):
-        picture = resize(picture, (step.height, step.width))
+        scale, size = pyramid.scales[step.scale], (step.height, step.width)
+        rises = place > 0 and step.scale == route[place - 1].scale + 1
+        if rises and isinstance(scale, Scale) and scale.official_enlarging:
+            picture = enlarged_officially(picture, size, pyramid.geometry.factor)
+        else:
+            picture = resize(picture, size)
         noised = replace(step, height=step.height + 2 * margin, width=step.width + 2 * margin)
-        picture = pyramid.scales[step.scale].apply(picture, noise(place, noised, samples).to(device))
+        picture = scale.apply(picture, noise(place, noised, samples).to(device))
         if constraint:
             picture = constraint(picture)
     return picture

@@ -25,7 +25,7 @@ from singan_toolkit.training.checkpoint import Checkpoint
 from singan_toolkit.training.events import Observer, ignore
 from singan_toolkit.training.loop import PyramidTraining, train_pyramid
 from singan_toolkit.training.precision import settled
-from singan_toolkit.training.presets import DEFAULT_PRESET, PRESETS
+from singan_toolkit.training.presets import DEFAULT_PRESET, OFFICIAL, PRESETS
 from singan_toolkit.training.settings import Settings
 
 MOST_STEPS = 120_000
@@ -131,7 +131,8 @@ def retrain_scale(
         change: From the pictures that come from the scales below, (B, 3, H, W) in about -1..1, to those that the scale
             is trained to start from.
         restores: Whether all scales from that one on are trained, on changed copies of the training picture, to give
-            the picture itself; of a bundle of preset ``paper`` with the settings of the default preset.
+            the picture itself; where it was trained with preset ``paper`` or by the official code, with the settings of
+            the default preset.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
         observer: Told what happens.
 
@@ -142,7 +143,7 @@ def retrain_scale(
     record = bundle.manifest.training
     # Settings that later versions gave up had no part in what is trained anew.
     kept = {name: record.settings[name] for name in Settings.model_fields if name in record.settings}
-    if restores and record.preset == "paper":  # hours of it would restore no better
+    if restores and record.preset in ("paper", OFFICIAL):  # hours of it would restore no better
         kept = dict(PRESETS[DEFAULT_PRESET]) | {
             name: kept[name] for name in ("precision", "noise_padding") if name in kept
         }

@@ -39,3 +39,5 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
     "paper": {},
 }
 DEFAULT_PRESET = "fast"
+OFFICIAL = "official"
+"""What is recorded in a preset's place where the official code trained."""

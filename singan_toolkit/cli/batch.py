@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
 import rich_click as click
@@ -28,6 +29,6 @@ def status(console: Console, folder: Path) -> None:
         gone = record.state == "done" and not all((folder / name).exists() for name in paths_of(record))
         state = "missing" if gone else record.state
         rows.append((target, state, str(record.attempts), record.version, record.kind, record.sentence))
-    if not rows:
-        console.note(f"there is no ledger in {folder}")
     console.rows("Jobs", ("output", "state", "attempts", "version", "kind", "error"), rows)
+    counts = Counter(state for _, state, *_ in rows)
+    console.note(", ".join(f"{count} {state}" for state, count in counts.items()) or f"there is no ledger in {folder}")

@@ -10,7 +10,7 @@ import singan_toolkit as st
 from singan_toolkit.imaging.tensors import to_tensor
 from singan_toolkit.pyramid.layout import CANDIDATE, LAYOUT_STEPS, most_typical
 from singan_toolkit.pyramid.noise import Gaussian
-from singan_toolkit.pyramid.patches import sliced_wasserstein_distances
+from singan_toolkit.pyramid.patches import patch_misfits, sliced_wasserstein_distances
 from singan_toolkit.pyramid.resample import resize
 from singan_toolkit.pyramid.walk import walk
 
@@ -45,10 +45,25 @@ def test_the_layout_nearest_to_the_picture_for_its_change_is_chosen(
     for sample, number in enumerate(chosen(tiny_bundle, 4)):
         numbers = [sample + n * CANDIDATE for n in range(4)]
         layouts = [walk(pyramid, route, Gaussian(5), samples=[one]) for one in numbers]
-        distances = [sliced_wasserstein_distances(expected, layout, directions=32)[0] for layout in layouts]
+        if fixture == "patch_bundle":
+            distances = [patch_misfits(expected, layout)[0] + 1e-4 for layout in layouts]
+        else:
+            distances = [sliced_wasserstein_distances(expected, layout, directions=32)[0] for layout in layouts]
         changes = [rmse(layout, expected) for layout in layouts]
-        worth = [distance / (change + 0.02) ** 2 for distance, change in zip(distances, changes, strict=True)]
+        worth = [distance / (change + 0.02) ** 1.5 for distance, change in zip(distances, changes, strict=True)]
         assert number == numbers[int(np.argmin(worth))]
+
+
+def test_misfits_are_those_of_the_nearest_patches() -> None:
+    real, other = blurred_noise(12, 15), blurred_noise(9, 18, seed=1)
+    patches = [
+        [one[0, :, y : y + 7, x : x + 7] for y in range(h - 6) for x in range(w - 6)]
+        for one, (h, w) in ((real, (12, 15)), (other, (9, 18)))
+    ]
+    nearest = [min(float((patch - key).square().mean()) for key in patches[0]) for patch in patches[1]]
+    both = patch_misfits(real, torch.cat([other, other.flip(3)]))
+    assert both[0] == pytest.approx(np.mean(nearest), rel=1e-3)
+    assert patch_misfits(real, real)[0] == pytest.approx(0, abs=1e-6)
 
 
 def test_a_choice_depends_on_its_own_sample_alone(tiny_bundle: st.Bundle) -> None:

@@ -12,16 +12,18 @@ from torch import Tensor
 from singan_toolkit.pyramid.architecture import PATCH
 from singan_toolkit.pyramid.geometry import Step
 from singan_toolkit.pyramid.noise import NoiseSource
-from singan_toolkit.pyramid.patches import PIXELS_AT_ONCE, sliced_wasserstein_distances
+from singan_toolkit.pyramid.patches import PIXELS_AT_ONCE, patch_misfits, sliced_wasserstein_distances
 from singan_toolkit.pyramid.resample import resize
 from singan_toolkit.pyramid.walk import Pyramid, walk
 
 LAYOUT_STEPS = 3
 """Steps of a route after which a layout is judged: the coarsest scales draw it, the others refine it."""
-CARE = 2.0
+CARE = 1.5
 """Power of a layout\'s change from the training picture by which its patch distance is divided, to judge it."""
 SAME = 0.02
 """Added to that change, an RMS in the picture's -1..1, lest a layout that is hardly another one be judged by noise."""
+PERFECT = 1e-4
+"""Misfit, at the square of the picture's -1..1, below which patches lie side by side as well as in the picture."""
 CANDIDATE = 1 << 40
 """The step from one candidate's sample number to the next one's."""
 
@@ -38,7 +40,8 @@ def most_typical(
     """Choose among several layouts of each sample the one that is most like the training picture for what it changes.
 
     The distance of a layout's patches is divided by how far the layout lies from the training picture's own, to the
-    power 2: the nearest alone would be the one that is nearly a copy.
+    power 1.5: the nearest alone would be the one that is nearly a copy. Layouts laid from patches hold as much of
+    everything as the picture does, and are judged by their seams; of those that networks draw all patches together.
 
     A network that sees 11x11 pixels of white noise cannot know how much of anything there is elsewhere, so now and then
     a picture comes out all sky or all trees. (Batch norm with the statistics of the very sample, as while training,
@@ -72,7 +75,10 @@ def most_typical(
         numbers = np.array([[sample + candidate * CANDIDATE for candidate in range(candidates)] for sample in part])
         layouts = walk(pyramid, steps, noise, samples=numbers.flatten().tolist())
         changes = (layouts - still).square().mean((1, 2, 3)).sqrt().cpu().numpy()
-        distances = sliced_wasserstein_distances(expected, layouts, directions=32)
+        if pyramid.geometry.patch_scales:
+            distances = patch_misfits(expected, layouts) + PERFECT
+        else:
+            distances = sliced_wasserstein_distances(expected, layouts, directions=32)
         worth = (distances / (changes + SAME) ** CARE).reshape(numbers.shape)
         chosen += numbers[np.arange(len(part)), worth.argmin(axis=1)].tolist()
     return chosen

@@ -51,6 +51,22 @@ def sliced_wasserstein_distances(
     return distances
 
 
+def patch_misfits(real: Tensor, pictures: Tensor, patch: int = 7) -> np.ndarray:
+    """How unlike any of a real picture's patches those of each picture are: most at seams.
+
+    Args:
+        real: (1, 3, H, W).
+        pictures: (B, 3, h, w), on the same device.
+        patch: Side of the patches, in pixels.
+
+    Returns:
+        (B,), the mean over a picture's patches of the mean squared difference to the nearest of the real one's.
+    """
+    keys = F.unfold(real, patch).mT
+    misfits = [torch.cdist(F.unfold(one[None], patch).mT, keys).amin(2).square().mean() for one in pictures]
+    return torch.stack(misfits).cpu().numpy() / keys.shape[-1]
+
+
 def _projected(real: Tensor, pictures: Tensor, directions: Tensor) -> np.ndarray:
     """(B, directions): of each picture to the real one."""
     (expected,) = _ranked(real, directions)

@@ -84,8 +84,8 @@ def make_pictures(folder: Path, count: int) -> None:
     """Small pictures that differ."""
     folder.mkdir(parents=True)
     for number in range(count):
-        noise = np.random.default_rng(number).integers(0, 256, (8, 8, 3), np.uint8)
-        Image.fromarray(noise).resize((32, 32), Image.Resampling.BICUBIC).save(folder / f"{number:04}.png")
+        noise = np.random.default_rng(number).integers(0, 256, (32, 32, 3), np.uint8)
+        Image.fromarray(noise).save(folder / f"{number:04}.png")
 
 
 def kill_at(folder: Path, command: list[str], results: Path, goal: int, more: float) -> None:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import re
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 Kind = Literal["usage", "input", "environment", "defect"]
 """What has to change before the same can be tried again: what was asked for, a file, the machine, or a program."""
+_NO_MEMORY = re.compile("out of memory|allocate memory|bad_alloc")
+"""In what torch raises where there is too little, which on the CPU is no error of a kind of its own."""
 
 
 class ToolkitError(Exception):
@@ -81,6 +85,11 @@ def failure(error: Exception) -> Failed:
     sentence = str(error) or type(error).__name__
     if isinstance(error, ToolkitError):
         return Failed(error.kind, sentence)
-    if isinstance(error, (OSError, MemoryError)):
-        return Failed("environment", sentence)
+    if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and _NO_MEMORY.search(sentence)):
+        return Failed("environment", "memory does not suffice: use fewer jobs at a time, or a smaller picture")
+    if isinstance(error, OSError):
+        named = error.filename is not None and error.strerror
+        return Failed(
+            "environment", f"cannot use {os.fsdecode(error.filename)}: {error.strerror}" if named else sentence
+        )
     return Failed("defect", f"unexpected {type(error).__name__}: {sentence}")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
+import stat
 import time
 import warnings
 from abc import ABC, abstractmethod
@@ -16,7 +18,7 @@ import click
 from pydantic import BaseModel, ConfigDict, JsonValue
 
 from singan_toolkit.bundle import Bundle
-from singan_toolkit.errors import Failed, UsageError, failure
+from singan_toolkit.errors import Failed, failure
 from singan_toolkit.imaging.pictures import Picture, read_picture
 from singan_toolkit.tasks.manager import installed_plugins
 from singan_toolkit.tasks.options import complete_options
@@ -30,8 +32,10 @@ def digest_of(path: Path) -> str:
     """SHA-256 over what a file holds, in hexadecimal.
 
     Raises:
-        OSError: It cannot be read.
+        OSError: It cannot be read, or is no ordinary file: a pipe could not be read twice.
     """
+    if not path.is_dir() and not stat.S_ISREG(path.stat().st_mode):
+        raise OSError(errno.EINVAL, "it is no ordinary file", str(path))
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -141,12 +145,6 @@ class TrainingJob(_Job):
         """
         from singan_toolkit.training.bundles import train_bundle
 
-        try:
-            str(self.picture).encode()
-        except UnicodeEncodeError as error:
-            raise UsageError(
-                f"cannot train on {self.picture}: its name is not valid Unicode, as a bundle needs it: rename it"
-            ) from error
         plugins = installed_plugins()
 
         def tell(event: Event) -> None:
@@ -251,14 +249,12 @@ class Done:
 
 def carry_out(job: TrainingJob | RunJob, observer: Observer = ignore, checkpoint: Path | None = None) -> Done | Failed:
     """Do what a job asks for. Nothing is written but a training's checkpoint, and nothing raised but what ends all."""
-    import torch
-
     started = time.monotonic()
     try:
         result = job.run(observer, checkpoint=checkpoint) if isinstance(job, TrainingJob) else job.run(observer)
         return Done(result, time.monotonic() - started)
-    except (MemoryError, torch.OutOfMemoryError):
-        return Failed("environment", "memory does not suffice: use fewer jobs, or a smaller max_size")
+    except SystemExit as end:
+        return Failed("defect", f"a plugin ended the program: {end.code}")
     except Exception as error:
         return failure(error)
 

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
 import shlex
-from pathlib import Path
 
 import click
 import pytest
 
+from page_makers import DOCS, page_maker
 from singan_toolkit.cli import cli
 from singan_toolkit.tasks.manager import installed_plugins
 
-DOCS = Path(__file__).parents[1] / "docs"
 PAGES = {path.stem: path for path in (DOCS / "tasks").glob("*.md")}
 INSTALLED = installed_plugins().tasks.keys()
 
@@ -36,11 +34,7 @@ def test_every_task_that_ships_has_a_page() -> None:
 
 @pytest.mark.parametrize("task", sorted(PAGES.keys() & INSTALLED))
 def test_the_options_of_a_page_are_those_of_the_task(task: str) -> None:
-    spec = importlib.util.spec_from_file_location("make_pages", DOCS / "make_pages.py")
-    assert spec is not None
-    assert spec.loader is not None
-    make_pages = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(make_pages)
+    make_pages = page_maker("make_pages")
     page = PAGES[task].read_text()
     assert make_pages.with_options(page, task) == page, "run python docs/make_pages.py"
 

@@ -29,7 +29,11 @@ from singan_toolkit.training.settings import settings_of
         (st.TrainingError("it diverged"), "input", 1),
         (st.UnavailableError("no such device"), "environment", 1),
         (OSError("the disk is full"), "environment", 1),
+        (FileNotFoundError(2, "No such file or directory", "a.png"), "environment", 1),
         (MemoryError("too much"), "environment", 1),
+        (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried"), "environment", 1),
+        (RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB"), "environment", 1),
+        (RuntimeError("mat1 and mat2 shapes cannot be multiplied"), "defect", 1),
         (ValueError("operands could not be broadcast"), "defect", 1),
         (KeyError("x"), "defect", 1),
     ],
@@ -46,6 +50,14 @@ def test_an_error_is_told_by_its_kind(error: Exception, kind: str, status: int) 
     assert failure(error).kind == kind
     assert done.stderr.startswith(f"error: {failure(error).sentence}\n")
     assert ("defect" in done.stderr) == (kind == "defect")
+
+
+def test_too_little_memory_and_missing_files_are_told_in_words() -> None:
+    assert failure(MemoryError()).sentence.startswith("memory does not suffice: use fewer jobs")
+    assert (
+        failure(PermissionError(13, "Permission denied", b"a\xff")).sentence == "cannot use a\udcff: Permission denied"
+    )
+    assert failure(OSError("cannot write a.png: it is full")).sentence == "cannot write a.png: it is full"
 
 
 def test_what_numpy_raises_is_no_fault_of_the_user() -> None:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.util
 import io
 from contextlib import suppress
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import pytest
@@ -14,21 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageCms
 
+from page_makers import page_maker
 from singan_toolkit.errors import PictureError
 from singan_toolkit.imaging.decoding import decode
 from singan_toolkit.imaging.pictures import read_picture
 
-
-def _make_kinds() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("make_kinds", Path(__file__).parents[1] / "docs" / "make_kinds.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-kinds = _make_kinds()
+kinds = page_maker("make_kinds")
 LOSSY = {
     "PNG, palette": 4,
     "GIF, its first picture": 4,

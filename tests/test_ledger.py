@@ -30,7 +30,7 @@ def test_what_is_done_and_what_failed_is_kept(tmp_path: Path, tk: Call) -> None:
         ledger.fail("b.png", Failed("input", "it is \udcff"), died=True)
     assert (tmp_path / "x" / "a.png").read_text() == "a"
     done, failed, waiting = tk("batch", "status", tmp_path).out.splitlines()
-    assert [line.split("\t")[1] for line in (done, failed, waiting)] == ["done", "failed", "running"]
+    assert [line.split("\t")[1] for line in (done, failed, waiting)] == ["done", "failed", "waiting"]
     with Ledger.open(tmp_path) as ledger:
         kept = ledger.records()
         ledger.put([record("b.png")])

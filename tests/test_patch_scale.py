@@ -363,3 +363,11 @@ class TestDisturbed:
         changed = ((one - pictures).abs().amax(1) > 0.05).float().mean()
         assert 0.2 < changed < 0.8
         assert not torch.equal(one[0], one[1])
+
+
+@pytest.mark.parametrize("colour", [-1.0, -0.2, 1.0])
+@pytest.mark.parametrize(("whole", "size"), [((30, 7), (20, 7)), ((48, 33), (24, 32))])
+def test_a_picture_of_one_colour_is_rebuilt(colour: float, whole: tuple[int, int], size: tuple[int, int]) -> None:
+    scale = PatchScale(resize(torch.full((1, 3, *whole), colour), size), noise_amplitude=0.0)
+    walked = scale.apply(torch.zeros(1, 3, *size), torch.randn(1, 3, *size, generator=torch.Generator().manual_seed(0)))
+    torch.testing.assert_close(walked, torch.full_like(walked, colour))

@@ -7,7 +7,6 @@ import re
 import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from glob import glob
 from pathlib import Path
 
 from singan_toolkit.errors import UsageError
@@ -75,14 +74,16 @@ def find_inputs(
             seen = _matches(one, recursive)
             problem = f"no {what} matches {one}"
         else:
-            if not one.exists():
+            if not os.path.lexists(one):
                 raise UsageError(f"there is no file {one}")
             inputs.setdefault(one.parent.resolve() / one.name, Input(one, one.stem))
             continue
         bundles = BUNDLE_ENDING in endings
         seen = [one for one in seen if (one.path.suffix.lower() == BUNDLE_ENDING) == bundles]
-        found = [one for one in seen if one.path.suffix.lower() in endings and not (bundles and _is_made(one.path))]
-        passed_over = "" if bundles else _passed_over([one.path for one in seen], {one.path for one in found})
+        seen = [one for one in seen if not (bundles and _is_made(one.path))]
+        found = [one for one in seen if one.path.suffix.lower() in endings and not one.path.is_dir()]
+        seen = [one for one in seen if not one.path.is_dir() or _is_missed(one.path, endings, recursive)]
+        passed_over = _passed_over([one.path for one in seen], {one.path for one in found})
         if not found:
             raise UsageError(f"{problem}: {passed_over or 'it holds none'}")
         if passed_over:
@@ -103,10 +104,11 @@ def _listed(named: Iterable[Path]) -> Iterator[Path]:
             continue
         file = str(one)[1:]
         content = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
-        lines = [line for line in content.split(b"\0" if b"\0" in content else b"\n") if line]
+        lines = content.split(b"\0") if b"\0" in content else [one.removesuffix(b"\r") for one in content.split(b"\n")]
+        lines = [line for line in lines if line]
         if not lines:
             raise UsageError(f"the list {'of stdin' if file == '-' else file} names nothing")
-        yield from (Path(os.fsdecode(line.removesuffix(b"\r"))) for line in lines)
+        yield from (Path(os.fsdecode(line)) for line in lines)
 
 
 def _is_list(path: Path) -> bool:
@@ -122,6 +124,11 @@ def _is_pattern(path: Path) -> bool:
     return not path.exists() and any(sign in str(path) for sign in "*?[")
 
 
+def _is_missed(folder: Path, endings: Collection[str], recursive: bool) -> bool:
+    """Whether a user may think that a folder, which is not entered, was taken: by its name, or as others are."""
+    return folder.suffix.lower() in endings or (recursive and folder.is_symlink())
+
+
 def _is_made(bundle: Path) -> bool:
     """Whether a bundle is kept beside the one that it was made of, as ``art.adapted-1.sgb`` beside ``art.sgb``."""
     made = re.fullmatch(r"(.+)\.[\w-]+-\d+", bundle.stem)
@@ -131,26 +138,32 @@ def _is_made(bundle: Path) -> bool:
 def _matches(pattern: Path, recursive: bool) -> list[Input]:
     signs = next(place for place, part in enumerate(pattern.parts) if any(sign in part for sign in "*?["))
     fixed = Path(*pattern.parts[:signs])
-    matches = map(Path, sorted(glob(str(pattern), recursive=True)))  # noqa: PTH207  # Path.glob enters hidden folders
-    files = (
-        path for match in matches for path in (_in_folder(match, recursive) if match.is_dir() else _files([match]))
-    )
+    try:  # by pathlib, which does not follow links from folder to folder for **, without an end where they are loops
+        matches = list(fixed.glob(str(Path(*pattern.parts[signs:]))))
+    except ValueError as error:
+        raise UsageError(f"cannot use the pattern {pattern}: {error}") from error
+    asked = any(part.startswith(".") for part in pattern.parts[signs:])
+    shown = [one for one in matches if asked or not any(p.startswith(".") for p in one.relative_to(fixed).parts)]
+    # What is reached in several ways gets the name that is nearest.
+    shown.sort(key=lambda path: (path.is_dir(), path.is_symlink(), path))
+    files = (path for match in shown for path in (_in_folder(match, recursive) if match.is_dir() else _shown([match])))
     return [Input.below(path, fixed) for path in files]
 
 
 def _in_folder(folder: Path, recursive: bool) -> list[Path]:
     try:
         paths = sorted(folder.iterdir())
-        inner = [path for path in paths if recursive and path.is_dir() and not path.is_symlink()]
-        deeper = [one for path in inner if not path.name.startswith(".") for one in _in_folder(path, recursive)]
-        return _files(paths) + deeper
+        inner = [path for path in _shown(paths) if recursive and path.is_dir() and not path.is_symlink()]
+        deeper = [one for path in inner for one in _in_folder(path, recursive)]
+        return [path for path in _shown(paths) if path not in inner] + deeper
     except OSError as error:
         raise UsageError(f"cannot read the folder {folder}: {error.strerror or error}") from error
 
 
-def _files(paths: Iterable[Path]) -> list[Path]:
+def _shown(paths: Iterable[Path]) -> list[Path]:
+    """What is neither hidden nor something of ours that is not yet done."""
     made = (".part", CHECKPOINT_ENDING)
-    return [p for p in paths if p.suffix.lower() not in made and not p.name.startswith(".") and p.is_file()]
+    return [path for path in paths if path.suffix.lower() not in made and not path.name.startswith(".")]
 
 
 def _passed_over(seen: Sequence[Path], taken: Collection[Path]) -> str:
@@ -159,8 +172,8 @@ def _passed_over(seen: Sequence[Path], taken: Collection[Path]) -> str:
     if not others:
         return ""
     more = f" and {len(others) - _NAMED} more" if len(others) > _NAMED else ""
+    names = [f"{path.name} (a folder)" if path.is_dir() else path.name for path in others[:_NAMED]]
     heic = any(path.suffix.lower() in _HEIC for path in others)
-    return (
-        f"passed over {len(others)} of {len(seen)} files: {', '.join(path.name for path in others[:_NAMED])}{more}"
-        + ("; HEIC is read where pillow-heif is installed: pip install pillow-heif" if heic else "")
+    return f"passed over {len(others)} of {len(seen)} files: {', '.join(names)}{more}" + (
+        "; HEIC is read where pillow-heif is installed: pip install pillow-heif" if heic else ""
     )

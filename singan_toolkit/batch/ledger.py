@@ -15,11 +15,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Self
+from typing import Literal, Self
 
 from filelock import FileLock, Timeout
 
-from singan_toolkit.errors import Failed, UnavailableError
+from singan_toolkit.errors import Failed, Kind, UnavailableError
 from singan_toolkit.jobs import digest_of
 
 FOLDER = ".singan-tk"
@@ -59,7 +59,7 @@ class Record:
     inputs: str
     version: str
     results: str = "{}"
-    kind: str = ""
+    kind: Kind | Literal[""] = ""
     sentence: str = ""
     attempts: int = 0
     deaths: int = 0
@@ -88,8 +88,12 @@ class Ledger:
             with FileLock(home / "lock", blocking=False), _opened(home / "ledger.sqlite") as connection:
                 ledger = cls(folder, connection)
                 ledger._set_right()
-                yield ledger
-                shutil.rmtree(home / "parts", ignore_errors=True)
+                try:
+                    yield ledger
+                    shutil.rmtree(home / "parts", ignore_errors=True)
+                finally:
+                    with suppress(sqlite3.Error):  # on a full disk say, which is told already; the next run notes it
+                        ledger._change("UPDATE jobs SET state = 'waiting' WHERE state = 'running'")
         except Timeout as error:
             raise UnavailableError(
                 f"another run works in {folder}: wait until it has ended, or give another -o"
@@ -213,7 +217,8 @@ def _opened(path: Path) -> Iterator[sqlite3.Connection]:
         finally:
             connection.close()
     except sqlite3.Error as error:
-        raise UnavailableError(f"the ledger {path} cannot be used: {error}") from error
+        what = "" if isinstance(error, sqlite3.OperationalError) else "; remove it, and a new one is begun"
+        raise UnavailableError(f"the ledger {path} cannot be used: {error}{what}") from error
 
 
 def _key(path: str) -> str | bytes:

@@ -17,7 +17,7 @@ from singan_toolkit.batch.inputs import checkpoint_path
 from singan_toolkit.batch.ledger import Ledger, Record, has
 from singan_toolkit.batch.results import names_of, sheet_of, write_result
 from singan_toolkit.batch.worker import Died
-from singan_toolkit.errors import Failed, failure
+from singan_toolkit.errors import Failed, Kind, ToolkitError, failure
 from singan_toolkit.jobs import Done, RunJob, TrainingJob, digest_of
 from singan_toolkit.tasks.task import Output
 
@@ -50,12 +50,14 @@ class Found:
         state: Whether its result is missing or done; stale, if made of something else; failed, or set aside.
         why: A phrase on why it is stale, failed or set aside.
         record: For the ledger.
+        kind: Through whom it failed, if it did.
     """
 
     work: Work
     state: State
     why: str
     record: Record
+    kind: Kind = "input"
 
     @property
     def name(self) -> str:
@@ -77,6 +79,16 @@ def find(works: Iterable[Work], folder: Path, ledger: Ledger | None) -> list[Fou
     records = ledger.records() if ledger else {}
     digest = cache(digest_of)
     return [_found(work, folder, records, digest) for work in works]
+
+
+def note_unreadable(all_found: Iterable[Found], ledger: Ledger) -> None:
+    """Note in the ledger which works cannot be begun, since an input cannot be read. What was made before stays."""
+    records = ledger.records()
+    for found in all_found:
+        record = found.record
+        if not record.digest and not ((old := records.get(record.target)) and old.state == "done"):
+            ledger.put([record])
+            ledger.fail(record.target, Failed(found.kind, found.why))
 
 
 def carry_on(
@@ -124,10 +136,13 @@ def _keep(ledger: Ledger, found: Found, done: Done) -> Sequence[Path]:
     if isinstance(result, Output) and work.as_sheet:
         result = replace(result, results=[sheet_of(result.results)])
     named = names_of(result, work.target)
-    written = {
-        os.path.relpath(path, ledger.folder): write_result(one, parts / f"{number}{path.suffix}")
-        for number, (one, path) in enumerate(named)
-    }
+    written = {}
+    for number, (one, path) in enumerate(named):
+        part = parts / f"{number}{path.suffix}"
+        try:
+            written[os.path.relpath(path, ledger.folder)] = write_result(one, part)
+        except (OSError, ToolkitError) as error:  # which names what nobody has heard of
+            raise type(error)(str(error).replace(str(part), str(path))) from error
     ledger.finish(found.record.target, written)
     return [path for _, path in named]
 
@@ -144,12 +159,13 @@ def _found(work: Work, folder: Path, records: dict[str, Record], digest: Callabl
     inputs = {os.path.abspath(path): one for path, one in zip(work.job.files, contents, strict=True)}  # noqa: PTH100  # links stay
     sheet = " sheet" if work.as_sheet else ""
     new = Record(target, "waiting", work.job.digest_over(contents) + sheet, asked, json.dumps(inputs), made_with)
-    state, why = _compared(new, records.get(target), folder, work.target)
-    return Found(work, state, why, new)
+    old = records.get(target)
+    state, why = _compared(new, old, folder, work.target)
+    return Found(work, state, why, new, old.kind if old and old.kind else "input")
 
 
 def _compared(new: Record, old: Record | None, folder: Path, target: Path) -> tuple[State, str]:
-    if old is None:
+    if old is None or not old.digest:
         return (
             ("stale", "is there, and the ledger does not say of what it was made")
             if target.exists()

@@ -140,6 +140,8 @@ def output_options(command: Callable[..., Any]) -> Callable[..., Any]:
                 warnings.showwarning = tell
                 return context.invoke(command, console, **options)
         except SystemExit as end:
+            if traceback:
+                sys.excepthook(type(end), end, end.__traceback__)
             console.error(f"a plugin ended the program: {end.code}")
             context.exit(1)
         except (click.ClickException, Exit, click.Abort, BrokenPipeError):

@@ -14,7 +14,7 @@ from click.exceptions import Exit
 
 from singan_toolkit.cli.console import Console
 from singan_toolkit.cli.targets import check_writable, is_folder
-from singan_toolkit.errors import Failed
+from singan_toolkit.errors import Failed, PictureNotWrittenError
 
 if TYPE_CHECKING:
     from singan_toolkit.batch.combine import Row
@@ -154,7 +154,7 @@ def do_all(
     """
     from singan_toolkit.batch.engines import engine_of
     from singan_toolkit.batch.ledger import Ledger
-    from singan_toolkit.batch.work import find
+    from singan_toolkit.batch.work import Ended, find, note_unreadable
 
     engine = engine_of(how.engine)
     if how.dry_run:
@@ -168,10 +168,14 @@ def do_all(
         console.note(f"{len(works)} {_noun(works)}: looking for what is missing")
     with Ledger.open(folder) as ledger:
         found = find(works, folder, ledger)
+        note_unreadable(found, ledger)
         left = [one for one in found if not how.does(one)]
         wanted = [one for one in found if how.does(one)]
         _tell_left(console, left, works)
-        failures = {one.name: one.why for one in left if one.state in ("failed", "set aside")}
+        failed = [one for one in left if one.state in ("failed", "set aside")]
+        failures = {one.name: one.why for one in failed}
+        for one in failed:
+            _tell(console, Ended(one, Failed(one.kind, one.why)))
         if wanted:
             failures |= _do(console, wanted, ledger, engine, how)
     if failures:
@@ -211,7 +215,7 @@ def _do(console: Console, wanted: Sequence[Found], ledger: Ledger, engine: Engin
                     kept += not failed
                     _tell(console, ended)
                     progress.ended(ended.found.name, failed.sentence if failed else "")
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, OSError, PictureNotWrittenError):
         console.note(f"{kept} of {len(wanted)} {noun} are done; the same command goes on with the rest")
         raise
     return failures

@@ -124,7 +124,8 @@ class PatchScale:
         """(3 * 49, D), the directions in which the picture's patches vary most: distances along them cost a third."""
         centred = self._values - self._values.mean(0)
         spread = (centred.T @ centred).cpu()  # some devices have no eigenvectors, and all are to have the same
-        basis: Tensor = torch.linalg.eigh(spread).eigenvectors[:, -DIRECTIONS:].to(centred.device)
+        # In float32 LAPACK does not always find those of a picture of one colour.
+        basis: Tensor = torch.linalg.eigh(spread.double()).eigenvectors[:, -DIRECTIONS:].to(centred)
         return basis
 
     def _rebuilt(self, picture: Tensor) -> Tensor:

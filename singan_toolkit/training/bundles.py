@@ -96,7 +96,7 @@ def train_bundle(
     else:
         pyramid = train_pyramid(real, geometry, settings, seed, device, observer, undoes, kept)
     record = training_record(
-        picture=picture.name,
+        picture=picture.name.encode(errors="backslashreplace").decode(),  # names may hold bytes that are no text
         preset=preset,
         settings=settings.model_dump(),
         seed=seed,

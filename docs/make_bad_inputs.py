@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import shutil
 import struct
 import subprocess
@@ -128,7 +129,7 @@ PICTURES = [
 
 def bundles(good: bytes) -> Sequence[Bad]:
     """Bad bundles, made of a good one."""
-    newer = good.replace(rb"\"version\":3", rb"\"version\":4", 1)
+    newer = re.sub(rb'(version\\":)\d+', rb"\g<1>9", good, count=1)
     return [
         Bad("good.sgb", "a good one", _bytes(good)),
         Bad("cut.sgb", "one that is cut short", _bytes(good[:-100])),

@@ -143,7 +143,7 @@ class TestTrain:
             asked.append(threads)
             return Idle()
 
-        monkeypatch.setattr("singan_toolkit.batch.train_many.Worker", worker)
+        monkeypatch.setattr("singan_toolkit.batch.engines.Worker", worker)
         tk("train", photo, *[photo.parent] * several, "-o", "out" if several else "out.sgb", "--threads", "3", *tiny)
         assert asked[-1] == 3
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     )
     from singan_toolkit.imaging.pictures import Picture
     from singan_toolkit.jobs import train
-    from singan_toolkit.tasks.hooks import hookimpl
+    from singan_toolkit.tasks.hooks import CONTRACT, hookimpl
     from singan_toolkit.tasks.injection import Change, Edge, Injected
     from singan_toolkit.tasks.runner import run
     from singan_toolkit.tasks.task import Candidates, Injection, Output, Plan, Profile, Result, Retraining, Task
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     load = Bundle.load
 
 __all__ = [
+    "CONTRACT",
     "Bundle",
     "BundleError",
     "Candidates",
@@ -71,7 +72,7 @@ _ROOMS = {
     ),
     "imaging.pictures": ("Picture",),
     "jobs": ("train",),
-    "tasks.hooks": ("hookimpl",),
+    "tasks.hooks": ("CONTRACT", "hookimpl"),
     "tasks.injection": ("Change", "Edge", "Injected"),
     "tasks.runner": ("run",),
     "tasks.task": ("Candidates", "Injection", "Output", "Plan", "Profile", "Result", "Retraining", "Task"),

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import re
 import shlex
+import subprocess
+import sys
+from importlib.metadata import EntryPoint
+from pathlib import Path
 
 import click
 import pytest
 
+from command_line import environment
 from page_makers import DOCS, page_maker
+from singan_toolkit import Bundle, run
 from singan_toolkit.cli import cli
-from singan_toolkit.tasks.manager import installed_plugins
+from singan_toolkit.tasks.hooks import GROUP
+from singan_toolkit.tasks.manager import installed_plugins, load_plugins
 
 PAGES = {path.stem: path for path in (DOCS / "tasks").glob("*.md")}
 INSTALLED = installed_plugins().tasks.keys()
@@ -58,3 +65,36 @@ def test_every_picture_of_a_page_is_there(page: str) -> None:
     pictures = re.findall(r"!\[[^]]*\]\(([^)]*)\)", PAGES[page].read_text())
     assert pictures
     assert all((PAGES[page].parent / picture).is_file() for picture in pictures)
+
+
+def blocks_of_plugins() -> list[str]:
+    """The Python of docs/plugins.md."""
+    return re.findall(r"```python\n(.*?)```", (DOCS / "plugins.md").read_text(), re.DOTALL)
+
+
+@pytest.mark.slow
+def test_the_task_of_the_plugins_page_passes_the_test_of_that_page(tmp_path: Path) -> None:
+    files = {found[1]: block for block in blocks_of_plugins() if (found := re.match(r"# (\w+\.py)\n", block))}
+    assert files.keys() == {"singan_tk_mirror.py", "test_mirror.py"}
+    for name, content in files.items():
+        (tmp_path / name).write_text(content)
+    command = [sys.executable, "-m", "pytest", "-p", "singan_toolkit.testing", "-p", "no:cacheprovider", str(tmp_path)]
+    done = subprocess.run(command, cwd=tmp_path, env=environment(), capture_output=True, text=True)
+    assert "1 passed" in done.stdout, done.stdout + done.stderr
+
+
+def test_the_hooks_of_the_plugins_page_do_what_it_says(
+    singan_bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(tmp_path))
+    hooks = [block for block in blocks_of_plugins() if not block.startswith("# ")]
+    for number, block in enumerate(hooks):
+        (tmp_path / f"hook_of_the_page_{number}.py").write_text(block)
+    plugins = load_plugins([EntryPoint(f"h{n}", f"hook_of_the_page_{n}", GROUP) for n in range(len(hooks))])
+    assert [record.error for record in plugins.records] == [""] * len(hooks)
+    assert plugins.commands.keys() == {"hello"}
+    monkeypatch.setattr("singan_toolkit.tasks.runner.installed_plugins", lambda: plugins)
+    monkeypatch.setitem(plugins.tasks, "generate", installed_plugins().task("generate"))
+    drawn = run(singan_bundle, "generate", device="cpu").arrays
+    assert len(drawn) == 8
+    assert all((one[-8:, -8:] == 255).all() for one in drawn)

@@ -18,10 +18,10 @@ import numpy as np
 import pytest
 
 import singan_toolkit
-from singan_toolkit import Bundle, Plan, Result, hookimpl, run
+from singan_toolkit import CONTRACT, Bundle, Plan, Result, hookimpl, run
 from singan_toolkit.cli import cli
 from singan_toolkit.imaging.pictures import Picture, read_picture, write_picture
-from singan_toolkit.tasks.hooks import GROUP
+from singan_toolkit.tasks.hooks import GROUP, SUPPORTED
 from singan_toolkit.tasks.manager import Plugins, installed_plugins, load_plugins
 from singan_toolkit.tasks.task import RESERVED
 from singan_toolkit.training import events
@@ -113,6 +113,9 @@ BROKEN = {
     "reserved-option": (TASK.replace("--value", "--seed"), "options that are the toolkit's: seed"),
     "no-command": (COMMAND.format(name="hello").replace("[command]", "[print]"), "not a named click command"),
     "unknown-hook": ("from singan_toolkit import hookimpl\n@hookimpl\ndef singan_tsks(): return []", "singan_tsks"),
+    "later-contract": (TASK + f"\nsingan_contract = {CONTRACT + 1}", "update singan-toolkit$"),
+    "earlier-contract": (TASK + f"\nsingan_contract = {min(SUPPORTED) - 1}", "version [0-9]+: update the plugin$"),
+    "contract-in-words": (TASK + "\nsingan_contract = 'one'", "'one', where the whole number of a version is wanted"),
     "unknown-argument": ("from singan_toolkit import hookimpl\n@hookimpl\ndef singan_plan(colour): pass", "colour"),
 }
 
@@ -134,6 +137,11 @@ class TestLoading:
         assert plugins.task("flat").summary == "Draw a sample and flatten it"
         (record,) = plugins.records
         assert (record.name, record.module, record.tasks, record.error) == ("good", good.value, ["flat"], "")
+
+    @pytest.mark.parametrize("version", SUPPORTED)
+    def test_every_supported_version_of_the_contract_is_loaded(self, point: MakePoint, version: int) -> None:
+        plugins = load_plugins([point("good", TASK + f"\nsingan_contract = {version}\n")])
+        assert (list(plugins.tasks), error_of(plugins, "good")) == (["flat"], "")
 
     def test_entry_point_of_an_object(self, point: MakePoint) -> None:
         source = TASK + "\nclass Plugin:\n    @hookimpl\n    def singan_tasks(self):\n        return [Flat()]\n"

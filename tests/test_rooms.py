@@ -23,7 +23,7 @@ FLOORS = [
     {"importing", "tasks"},
     {"jobs"},
     {"batch"},
-    {"bench"},
+    {"bench", "testing"},
     {"cli"},
     {"__main__"},
 ]

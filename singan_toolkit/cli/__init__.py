@@ -18,6 +18,7 @@ from singan_toolkit.cli.demo import demo
 from singan_toolkit.cli.import_ import import_
 from singan_toolkit.cli.info import info
 from singan_toolkit.cli.listing import plugins, tasks
+from singan_toolkit.cli.plugin import plugin
 from singan_toolkit.cli.run import run
 from singan_toolkit.cli.train import train
 from singan_toolkit.tasks.manager import OWN_COMMANDS
@@ -44,7 +45,7 @@ def cli() -> None:
     """Train a pyramid of tiny GANs on one picture, keep it as one file, and make new pictures with it."""
 
 
-for command in (train, run, info, tasks, plugins, demo, bench, batch, import_):
+for command in (train, run, info, tasks, plugins, plugin, demo, bench, batch, import_):
     cli.add_command(command)
     OWN_COMMANDS.add(str(command.name))
 

@@ -18,6 +18,12 @@ if TYPE_CHECKING:
 GROUP = "singan_toolkit"
 """The entry point group, and the name under which pluggy knows the hooks."""
 
+CONTRACT = 1
+"""The version of what docs/plugins.md promises to plugins: raised where a part goes away or changes its meaning."""
+
+SUPPORTED = range(max(1, CONTRACT - 1), CONTRACT + 1)
+"""The versions whose plugins are loaded: the present one and the one before."""
+
 hookspec = pluggy.HookspecMarker(GROUP)
 hookimpl = pluggy.HookimplMarker(GROUP)
 

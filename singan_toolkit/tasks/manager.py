@@ -94,6 +94,9 @@ def load_plugins(points: Any) -> Plugins:
         plugins.records.append(record)
         try:
             plugin = point.load()
+            if problem := _problem_with_version(plugin):
+                record.error = problem
+                continue
             manager.register(plugin, f"{name}:{point.name}")
         except KeyboardInterrupt:
             raise
@@ -115,6 +118,20 @@ def load_plugins(points: Any) -> Plugins:
         except BaseException as error:
             record.error = f"{type(error).__name__}: {error}"
     return plugins
+
+
+def _problem_with_version(plugin: object) -> str:
+    """Why a plugin cannot be loaded, by the version of the contract that it says it was written for, or nothing."""
+    version = getattr(plugin, "singan_contract", 1)
+    if type(version) is not int:
+        return f"singan_contract is {version!r}, where the whole number of a version is wanted"
+    if version in hooks.SUPPORTED:
+        return ""
+    newer = version > hooks.CONTRACT
+    return (
+        f"written for version {version} of the plugin contract, and this singan-toolkit has version {hooks.CONTRACT}: "
+        f"update {'singan-toolkit' if newer else 'the plugin'}"
+    )
 
 
 def _distribution(point: EntryPoint) -> tuple[str, str]:

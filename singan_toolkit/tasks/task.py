@@ -247,6 +247,9 @@ def returned(task: Task, value: object, *kinds: type[T]) -> T:
     return value
 
 
+NAME = r"[a-z][a-z0-9]*(-[a-z0-9]+)*"
+"""What names a task."""
+
 RESERVED = {
     *("bundle", "b", "output", "o", "scale", "seed", "device", "sheet", "force"),
     *("recursive", "r", "dry-run", "dry_run", "stale", "retry-failed", "retry_failed"),
@@ -260,7 +263,7 @@ def problem_with(task: object) -> str | None:
     """Why an object cannot serve as a task, or None."""
     if not isinstance(task, Task):
         return f"{task!r} is not a singan_toolkit.Task"
-    if not re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", getattr(task, "name", "")):
+    if not re.fullmatch(NAME, getattr(task, "name", "")):
         return f"task {type(task).__name__} needs a name of lower case words joined by hyphens"
     if not task.summary:
         return f"task {task.name} needs a docstring: its first line is shown to users"

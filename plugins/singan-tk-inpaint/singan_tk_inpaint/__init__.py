@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     from singan_toolkit import Bundle, Picture
 
+singan_contract = 1
+
 GROW, FADE = 0.01, 0.01
 """Dilation and feathering of the mask, as shares of the picture's longer side."""
 

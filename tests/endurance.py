@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -34,13 +35,13 @@ class Report:
     Attributes:
         kills: How often a process was killed, and how much was done then.
         attempts: How often jobs were begun that were not ended, for a kill.
-        megabytes: Of the processes that trained, at each hundredth result of the run that went to the end.
+        megabytes: What the processes held while all was done once more, without a kill: the mean over each tenth of it.
         seconds: All together.
     """
 
     kills: list[tuple[str, int]] = field(default_factory=list)
     attempts: int = 0
-    megabytes: list[float] = field(default_factory=list)
+    megabytes: dict[str, list[float]] = field(default_factory=dict)
     seconds: float = 0.0
 
 
@@ -64,7 +65,7 @@ def endure(folder: Path, pictures: int, kills: int, seed: int) -> Report:
             report.kills.append((step, len(list(results.glob("[!.]*.*")))))
             assert_untouched(results, before)
         before = done_in(results)
-        report.megabytes += to_the_end(folder, command, results)
+        to_the_end(folder, command)
         assert_untouched(results, before)
         report.attempts += assert_all_done(results, pictures)
         again = subprocess.run(
@@ -76,6 +77,9 @@ def endure(folder: Path, pictures: int, kills: int, seed: int) -> Report:
         )
         assert (again.returncode, again.stdout) == (0, ""), again.stderr
         assert f"skipping {pictures} of {pictures}" in again.stderr
+        held = to_the_end(folder, [*command, "--force"])
+        tenth = max(1, len(held) // 10)
+        report.megabytes[step] = [round(sum(held[n : n + tenth]) / tenth) for n in range(0, len(held), tenth)]
     report.seconds = time.monotonic() - begun
     return report
 
@@ -100,15 +104,11 @@ def kill_at(folder: Path, command: list[str], results: Path, goal: int, more: fl
     assert process.returncode in (0, -signal.SIGKILL)
 
 
-def to_the_end(folder: Path, command: list[str], results: Path) -> list[float]:
-    """Start a command, and give back what its processes held in memory as results came, in megabytes."""
-    process = started(folder, sys.executable, "-m", "singan_toolkit", *command, "--quiet")
-    seen, held = len(list(results.glob("[!.]*.*"))), []
-    while process.poll() is None:
-        time.sleep(0.2)
-        if (count := len(list(results.glob("[!.]*.*")))) >= seen + 100:
-            seen = count
-            held.append(megabytes_of(process.pid))
+def to_the_end(folder: Path, command: list[str]) -> list[float]:
+    """Start a command, and give back what its processes held in memory when each result was there, in megabytes."""
+    process = started(folder, sys.executable, "-m", "singan_toolkit", *command, "--json")
+    assert process.stdout
+    held = [megabytes_of(process.pid) for _ in process.stdout]
     _, err = process.communicate()
     assert process.returncode == 0, err
     return held
@@ -116,9 +116,11 @@ def to_the_end(folder: Path, command: list[str], results: Path) -> list[float]:
 
 def megabytes_of(process: int) -> float:
     """What a process and its children hold, in megabytes."""
-    children = Path(f"/proc/{process}/task/{process}/children").read_text().split()
-    pages = [int(Path(f"/proc/{one}/statm").read_text().split()[1]) for one in [str(process), *children]]
-    return sum(pages) * 4096 / 1e6
+    pages = 0
+    with suppress(OSError):  # of those that end meanwhile
+        for one in [str(process), *Path(f"/proc/{process}/task/{process}/children").read_text().split()]:
+            pages += int(Path(f"/proc/{one}/statm").read_text().split()[1])
+    return pages * 4096 / 1e6
 
 
 def done_in(results: Path) -> dict[str, int]:

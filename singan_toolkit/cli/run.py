@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from singan_toolkit.jobs import RunJob
 
 
+MANY = "Bundle to use. It, and any other file, may be many: a folder, a 'pattern*' or a @LIST."
+
+
 class Tasks(Group):
     """One command for each installed task."""
 
@@ -66,7 +69,7 @@ def _command(task: Task) -> click.Command:
 
     file = OneOrMany(click.Path(path_type=Path))
     params: list[click.Parameter] = [
-        click.Option(["--bundle", "-b"], type=file, required=True, help="Bundle to use."),
+        click.Option(["--bundle", "-b"], type=file, required=True, help=MANY),
         *map(with_many, task.options),
     ]
     if task.injection:
@@ -90,9 +93,10 @@ def _command(task: Task) -> click.Command:
         click.Option(
             ["-o", "--output"],
             type=Target("a clip" if task.makes == "clips" else ""),
-            help="File to write, which is replaced if it is there; folder, as 'out/'; or - for stdout, as PNG."
-            if task.makes == "pictures"
-            else "File to write, which is replaced if it is there, or folder, as 'out/'.",
+            help="File to write, which is replaced if it is there; folder, as 'out/'; "
+            + ("- for stdout, as PNG; " if task.makes == "pictures" else "")
+            + "or, of many, a name with fields, as 'out/{stem}-{seed}"
+            + (".png'." if task.makes == "pictures" else ".mp4'."),
         ),
         click.Option(
             ["--force"],

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         UnavailableError,
         UsageError,
     )
+    from singan_toolkit.evaluation.evaluate import evaluate
     from singan_toolkit.imaging.pictures import Picture
     from singan_toolkit.jobs import train
     from singan_toolkit.tasks.hooks import CONTRACT, hookimpl
@@ -58,6 +59,7 @@ __all__ = [
     "TrainingError",
     "UnavailableError",
     "UsageError",
+    "evaluate",
     "hookimpl",
     "load",
     "run",
@@ -70,6 +72,7 @@ _ROOMS = {
         *("BundleError", "InputError", "PictureError", "TaskError"),
         *("ToolkitError", "TrainingError", "UnavailableError", "UsageError"),
     ),
+    "evaluation.evaluate": ("evaluate",),
     "imaging.pictures": ("Picture",),
     "jobs": ("train",),
     "tasks.hooks": ("CONTRACT", "hookimpl"),

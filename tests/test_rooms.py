@@ -23,7 +23,7 @@ FLOORS = [
     {"importing", "tasks"},
     {"jobs"},
     {"batch"},
-    {"bench", "testing"},
+    {"bench", "evaluation", "testing"},
     {"cli"},
     {"__main__"},
 ]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import math
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -32,6 +34,16 @@ def cores() -> int:
 def memory() -> float:
     """Bytes that can still be had, infinitely many where the system does not tell."""
     return min(_memory(), default=math.inf)
+
+
+def give_back_memory() -> None:
+    """Have the C library give what is free back to the system, where it can, lest a process of many jobs grow.
+
+    Large blocks that are taken and freed in turn leave gaps, which glibc keeps.
+    """
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
+    if trim:
+        trim(0)
 
 
 def _memory() -> Iterator[float]:

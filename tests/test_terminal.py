@@ -111,8 +111,9 @@ class TestDash:
         [
             "run generate -b b.sgb -o - -n 2",
             "run animate -b b.sgb -o -",
-            "train - -o c.sgb",
-            "train b.sgb -o -",
+            "train -",
+            "train - b.sgb -o c.sgb",
+            "train b.sgb -o - --partial",
             "info b.sgb --image -",
             "demo -o -",
         ],

@@ -14,6 +14,7 @@ from typing import Any
 
 from singan_toolkit.errors import Failed
 from singan_toolkit.jobs import Done, RunJob, TrainingJob, carry_out
+from singan_toolkit.machine import give_back_memory
 from singan_toolkit.processes import start_process
 from singan_toolkit.tasks.aside import aside
 from singan_toolkit.training.events import Event
@@ -102,3 +103,5 @@ def _serve(connection: Connection[Any, Any], threads: int) -> None:
                 why = f"{outcome.sentence}; do it alone with --traceback to see where this arose"
                 outcome = Failed("defect", why)
             connection.send(outcome)
+            del outcome
+            give_back_memory()

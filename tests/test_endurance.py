@@ -13,4 +13,4 @@ from endurance import endure
 @pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
 def test_a_batch_that_is_killed_loses_nothing_and_does_nothing_twice(tmp_path: Path) -> None:
-    assert len(endure(tmp_path, pictures=8, kills=4, seed=1).kills) == 4
+    assert len(endure(tmp_path, pictures=6, kills=2, seed=1).kills) == 2

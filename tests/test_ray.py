@@ -36,7 +36,7 @@ def test_the_work_of_a_node_that_is_killed_is_done_again(
     cluster: Any, photo: Path, tiny_settings: dict[str, Any], tmp_path: Path
 ) -> None:
     lost = cluster.add_node(num_cpus=1)
-    settings = tiny_settings | dict(iterations=300, finest_iterations=300)
+    settings = tiny_settings | dict(iterations=200, finest_iterations=200)
     jobs = [training(photo, **settings).model_copy(update=dict(seed=seed)) for seed in range(3)]
     orders = [Order(job, tmp_path / f"{job.seed}.checkpoint", job.seed) for job in jobs]
     killed: list[float] = []

@@ -386,7 +386,7 @@ class TestFromPython:
                     child.kill()
 
         paths = [pictures / "a.png", pictures / "b.jpg"]
-        long = {**quick, "iterations": 200}
+        long = {**quick, "iterations": 60}
         lost, trained = train_many(paths, jobs=1, preset="draft", device="cpu", observer=kill_the_first, **long)
         assert killed == [paths[0]] == [lost.picture]
         assert lost.bundle is None

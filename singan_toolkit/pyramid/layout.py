@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from singan_toolkit.pyramid.architecture import PATCH
 from singan_toolkit.pyramid.geometry import Step
@@ -24,6 +25,8 @@ SAME = 0.02
 """Added to that change, an RMS in the picture's -1..1, lest a layout that is hardly another one be judged by noise."""
 PERFECT = 1e-4
 """Misfit, at the square of the picture's -1..1, below which patches lie side by side as well as in the picture."""
+MOVED = 3
+"""Half pixels by which a layout may be moved any way and is no other one."""
 CANDIDATE = 1 << 40
 """The step from one candidate's sample number to the next one's."""
 
@@ -74,7 +77,7 @@ def most_typical(
         part = samples[first : first + together]
         numbers = np.array([[sample + candidate * CANDIDATE for candidate in range(candidates)] for sample in part])
         layouts = walk(pyramid, steps, noise, samples=numbers.flatten().tolist())
-        changes = (layouts - still).square().mean((1, 2, 3)).sqrt().cpu().numpy()
+        changes = _changes(layouts, still)
         if pyramid.geometry.patch_scales:
             distances = patch_misfits(expected, layouts) + PERFECT
         else:
@@ -82,3 +85,19 @@ def most_typical(
         worth = (distances / (changes + SAME) ** CARE).reshape(numbers.shape)
         chosen += numbers[np.arange(len(part)), worth.argmin(axis=1)].tolist()
     return chosen
+
+
+def _changes(layouts: Tensor, still: Tensor) -> np.ndarray:
+    """How far each layout is from the picture's own: (B,), the least RMS where that is moved by up to `MOVED`.
+
+    Moved by so little, a picture is the same to anyone.
+    """
+    height, width = (2 * side - 2 * MOVED for side in still.shape[2:])
+    many, one = (F.interpolate(some, scale_factor=2, mode="bilinear") for some in (layouts, still))
+    inner = many[:, :, MOVED : MOVED + height, MOVED : MOVED + width]
+    distances = [
+        (inner - one[:, :, y : y + height, x : x + width]).square().mean((1, 2, 3)).sqrt()
+        for y in range(2 * MOVED + 1)
+        for x in range(2 * MOVED + 1)
+    ]
+    return torch.stack(distances).amin(0).cpu().numpy()

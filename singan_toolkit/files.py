@@ -47,7 +47,7 @@ def whole(path: Path) -> Iterator[Path]:
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Write a file so that a reader sees the old content or the new, never a part; see :func:`whole`.
+    """Write a file so that a reader sees the old content or the new, never a part; see ``whole``.
 
     Raises:
         OSError: It cannot be written; the message names it, and what stood there is untouched.

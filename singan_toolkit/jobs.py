@@ -58,7 +58,7 @@ class _Job(BaseModel, ABC):
         return self.digest_over([digest_of(path) for path in self.files])
 
     def digest_over(self, contents: Sequence[str]) -> str:
-        """As :attr:`digest`, where the digest of each of the files is known."""
+        """As ``digest``, where the digest of each of the files is known."""
         names = {str(path): path.name for path in self.files}
         asked = _replaced(self.model_dump(mode="json"), names)
         return hashlib.sha256(json.dumps([type(self).__name__, asked, contents], sort_keys=True).encode()).hexdigest()
@@ -137,7 +137,7 @@ class TrainingJob(_Job):
         Args:
             observer: Called with each event of the training.
             picture: What to train on, instead of what the file holds.
-            checkpoint: As of :func:`train`.
+            checkpoint: As of ``train``.
             partial: Train no more, and bundle the scales that are done in the checkpoint.
 
         Raises:
@@ -278,11 +278,11 @@ def train(
         task: Name of a task whose training profile is laid over the preset.
         seed: The same seed trains the same pyramid, on the same machine with the same versions.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
-        observer: Called with each event of :mod:`singan_toolkit.training.events`. What it raises stops the training.
+        observer: Called with each event of ``singan_toolkit.training.events``. What it raises stops the training.
         checkpoint: A file to keep the training in while it goes on, every half minute, at the end of every scale and
             where the observer stops it. If it holds a training that was stopped and that was asked for in the same way,
             that is gone on with, to the same bundle. When the bundle is saved the file is of no more use.
-        settings: Single settings of :class:`singan_toolkit.training.settings.Settings`, laid over both.
+        settings: Single settings of ``singan_toolkit.training.settings.Settings``, laid over both.
 
     Returns:
         The bundle; its ``save`` writes it.

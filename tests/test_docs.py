@@ -16,6 +16,7 @@ from command_line import environment
 from page_makers import DOCS, page_maker
 from singan_toolkit import Bundle, run
 from singan_toolkit.cli import cli
+from singan_toolkit.tasks import hooks
 from singan_toolkit.tasks.hooks import GROUP
 from singan_toolkit.tasks.manager import installed_plugins, load_plugins
 
@@ -46,6 +47,12 @@ def test_the_options_of_a_page_are_those_of_the_task(task: str) -> None:
     assert make_pages.with_options(page, task) == page, "run python docs/make_pages.py"
 
 
+def test_the_page_of_the_commands_tells_what_their_help_tells() -> None:
+    make_pages = page_maker("make_pages")
+    page = make_pages.COMMANDS.read_text()
+    assert make_pages.with_commands(page) == page, "run python docs/make_pages.py"
+
+
 @pytest.mark.parametrize("line", commands())
 def test_every_command_of_the_pages_is_understood(line: str) -> None:
     words = shlex.split(line)[1:]
@@ -67,14 +74,15 @@ def test_every_picture_of_a_page_is_there(page: str) -> None:
     assert all((PAGES[page].parent / picture).is_file() for picture in pictures)
 
 
-def blocks_of_plugins() -> list[str]:
-    """The Python of docs/plugins.md."""
-    return re.findall(r"```python\n(.*?)```", (DOCS / "plugins.md").read_text(), re.DOTALL)
+def python_of(*pages: Path) -> list[str]:
+    return [block for page in pages for block in re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL)]
 
 
 @pytest.mark.slow
 def test_the_task_of_the_plugins_page_passes_the_test_of_that_page(tmp_path: Path) -> None:
-    files = {found[1]: block for block in blocks_of_plugins() if (found := re.match(r"# (\w+\.py)\n", block))}
+    files = {
+        found[1]: block for block in python_of(DOCS / "plugins.md") if (found := re.match(r"# (\w+\.py)\n", block))
+    }
     assert files.keys() == {"singan_tk_mirror.py", "test_mirror.py"}
     for name, content in files.items():
         (tmp_path / name).write_text(content)
@@ -83,18 +91,32 @@ def test_the_task_of_the_plugins_page_passes_the_test_of_that_page(tmp_path: Pat
     assert "1 passed" in done.stdout, done.stdout + done.stderr
 
 
-def test_the_hooks_of_the_plugins_page_do_what_it_says(
+def test_every_hook_has_a_page() -> None:
+    offered = {name for name in vars(hooks) if name.startswith("singan_")}
+    assert {path.stem for path in (DOCS / "hooks").glob("*.md")} == offered
+    for name in offered:
+        assert f"](hooks/{name}.md)" in (DOCS / "plugins.md").read_text()
+
+
+def test_the_hooks_of_the_pages_do_what_these_say(
     singan_bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.syspath_prepend(str(tmp_path))
-    hooks = [block for block in blocks_of_plugins() if not block.startswith("# ")]
-    for number, block in enumerate(hooks):
+    pages = sorted((DOCS / "hooks").glob("*.md"))
+    examples = [block for block in python_of(DOCS / "plugins.md", *pages) if not block.startswith("# ")]
+    for number, block in enumerate(examples):
         (tmp_path / f"hook_of_the_page_{number}.py").write_text(block)
-    plugins = load_plugins([EntryPoint(f"h{n}", f"hook_of_the_page_{n}", GROUP) for n in range(len(hooks))])
-    assert [record.error for record in plugins.records] == [""] * len(hooks)
+    plugins = load_plugins([EntryPoint(f"h{n}", f"hook_of_the_page_{n}", GROUP) for n in range(len(examples))])
+    assert [record.error for record in plugins.records] == [""] * len(examples)
     assert plugins.commands.keys() == {"hello"}
+    assert plugins.engines.keys() == {"slurm"}
     monkeypatch.setattr("singan_toolkit.tasks.runner.installed_plugins", lambda: plugins)
     monkeypatch.setitem(plugins.tasks, "generate", installed_plugins().task("generate"))
     drawn = run(singan_bundle, "generate", device="cpu").arrays
     assert len(drawn) == 8
     assert all((one[-8:, -8:] == 255).all() for one in drawn)
+    (still,), (negative,) = (
+        run(singan_bundle, "still", negative=turned, device="cpu").arrays for turned in (False, True)
+    )
+    assert abs(still[:-8].astype(int) - singan_bundle.picture[:-8]).mean() < 20
+    assert (abs(still[:-8].astype(int) + negative[:-8] - 255) <= 1).all()

@@ -404,6 +404,18 @@ class TestFromPython:
         outcomes.close()
         assert multiprocessing.active_children() == []
 
+    def test_an_old_process_makes_way_for_a_new_one(
+        self, pictures: Path, quick: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("singan_toolkit.batch.worker.MOST_JOBS", 2)
+        paths = [pictures / "a.png"] * 5
+        processes = set()
+        for one in train_many(paths, jobs=1, preset="draft", device="cpu", **quick):
+            assert one.bundle, one.error
+            processes |= {child.pid for child in multiprocessing.active_children()}
+        assert len(processes) == 3
+        assert multiprocessing.active_children() == []
+
     def test_outside_of_main_is_told(self, pictures: Path, tmp_path: Path) -> None:
         script = tmp_path / "script.py"
         script.write_text(

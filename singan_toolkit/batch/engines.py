@@ -91,7 +91,7 @@ def local(orders: Iterator[Order], options: EngineOptions) -> Ended:
         options: How.
 
     Returns:
-        What came of each order. One whose process dies is :class:`singan_toolkit.batch.worker.Died`.
+        What came of each order. One whose process dies is ``singan_toolkit.batch.worker.Died``.
 
     Raises:
         UsageError: An address is given.

@@ -145,7 +145,7 @@ class Ledger:
 
         Args:
             target: Of the job.
-            written: Whole files in the folder of :meth:`parts`, by the paths that they get from the ledger's folder on.
+            written: Whole files in the folder of ``parts``, by the paths that they get from the ledger's folder on.
         """
         digests = {name: digest_of(path) for name, path in written.items()}
         self._set(target, state="made", results=json.dumps(digests))

@@ -48,7 +48,7 @@ def train_many(
 ) -> Generator[Outcome, None, None]:
     """Train a pyramid on each of many pictures, as ``singan-tk train`` does with a folder.
 
-    A bundle is the same as :func:`singan_toolkit.train` makes of the picture with as many threads, and the same seed
+    A bundle is the same as ``singan_toolkit.train`` makes of the picture with as many threads, and the same seed
     holds for all. Trainings go on only while the result is iterated; closing it stops them. A script must call this
     under ``if __name__ == "__main__":``, since each worker process imports the script first.
 
@@ -62,7 +62,7 @@ def train_many(
         seed: The same seed trains the same pyramids.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``; on a GPU all share it.
         observer: Called with each event of a training, and the picture that it is about.
-        checkpoint: From a picture to the file that its training is kept in; see :func:`singan_toolkit.train`.
+        checkpoint: From a picture to the file that its training is kept in; see ``singan_toolkit.train``.
         settings: Single settings, laid over both.
 
     Returns:

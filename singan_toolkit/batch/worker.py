@@ -20,6 +20,8 @@ from singan_toolkit.tasks.aside import aside
 from singan_toolkit.training.events import Event
 
 STOP_SECONDS = 5.0
+MOST_JOBS = 100
+"""So many a process carries out: torch holds a little more after each training, and gives it back to nobody."""
 
 
 class Died(Failed):
@@ -27,7 +29,7 @@ class Died(Failed):
 
 
 class Worker:
-    """A process that carries out one job after the other; started when there is one, and anew when it has died.
+    """A process that carries out one job after the other; started when there is one, and anew when it died or is old.
 
     Attributes:
         job: What it does; None where it has nothing to do.
@@ -39,17 +41,22 @@ class Worker:
         self.job: TrainingJob | RunJob | None = None
         self.checkpoint: Path | None = None
         self.ready = False
+        self.jobs = 0
         self.process: Any = None
         self.connection: Connection[Any, Any]
 
     def give(self, job: TrainingJob | RunJob | None, checkpoint: Path | None = None) -> None:
         """Have it do this next, and keep a training in a checkpoint meanwhile; without a job, end the process."""
+        if job is None or self.jobs == MOST_JOBS:
+            self.job = None
+            self.stop()
         self.job, self.checkpoint = job, checkpoint
         if job is None:
-            self.stop()
             return
         if self.process is None:
             self.process, self.connection = start_process(_serve, self.threads)
+            self.jobs = 0
+        self.jobs += 1
         with suppress(OSError):  # it has died, as receiving will show
             self.connection.send((job, checkpoint))
 

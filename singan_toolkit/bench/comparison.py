@@ -28,12 +28,12 @@ ENDLESS = 1_000_000
 
 
 def measure_comparison(emit: Emit, subject: Subject, seconds: float = SECONDS) -> None:
-    """Emit a :class:`Comparison` for every scale and one for their sum.
+    """Emit a ``Comparison`` for every scale and one for their sum.
 
     Args:
         emit: Takes the rows, and word of what is being done.
         subject: What both train, with preset ``paper``.
-        seconds: What :data:`SECONDS` says.
+        seconds: What ``SECONDS`` says.
     """
     pyramid, real = untrained_pyramid(subject), real_picture(subject)
     pictures = [resize(real, size) for size in subject.geometry.sizes]

@@ -16,7 +16,7 @@ from singan_toolkit.imaging.tensors import to_bytes
 
 
 def measure_generating(emit: Emit, subject: Subject, size: tuple[int, int], samples: int) -> None:
-    """Emit a :class:`Generated`.
+    """Emit a ``Generated``.
 
     Args:
         emit: Takes the row.

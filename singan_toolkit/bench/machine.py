@@ -22,7 +22,7 @@ SECONDS = 0.5
 
 
 def measure_machine(emit: Emit, device: str) -> None:
-    """Emit a :class:`Machine`.
+    """Emit a ``Machine``.
 
     Args:
         emit: Takes the row.
@@ -48,7 +48,7 @@ def measure_machine(emit: Emit, device: str) -> None:
 
 @torch.inference_mode()
 def convolution_peak(device: torch.device, dtype: torch.dtype, seconds: float = SECONDS) -> float | None:
-    """The best speed of a 3x3 convolution over :data:`SHAPES`, in GFLOP/s; None where it cannot be computed.
+    """The best speed of a 3x3 convolution over ``SHAPES``, in GFLOP/s; None where it cannot be computed.
 
     Args:
         device: Where to convolve.

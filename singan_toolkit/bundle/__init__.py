@@ -1,7 +1,7 @@
 """The bundle, ``.sgb``: a trained pyramid as one portable file, safe to open from a stranger.
 
 A bundle is a safetensors file whose metadata hold a manifest; docs/bundle-format.md tells it field by field. Nothing in
-it is ever unpickled or run. Opening one needs no torch, only :meth:`Bundle.pyramid` does.
+it is ever unpickled or run. Opening one needs no torch, only ``Bundle.pyramid`` does.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Bundle:
 
     Attributes:
         manifest: What is not a tensor.
-        tensors: Arrays by name; see :meth:`Manifest.tensors`.
+        tensors: Arrays by name; see ``Manifest.tensors``.
         name: Name of the file without its ending, for naming results.
         path: The file that it was loaded from; None where it was not.
     """
@@ -51,7 +51,7 @@ class Bundle:
 
     @property
     def z_star(self) -> np.ndarray:
-        """The reconstruction noise: (1, 1, h, w), float32; see :attr:`Pyramid.z_star`."""
+        """The reconstruction noise: (1, 1, h, w), float32; see ``Pyramid.z_star``."""
         return self.tensors["z_star"]
 
     @cached_property
@@ -90,11 +90,11 @@ class Bundle:
         return cls(*parts_of(pyramid, picture, training), name)
 
     def run(self, task: str, /, **options: Any) -> list[np.ndarray]:
-        """Run an installed task, and give back its pictures as arrays: :func:`singan_toolkit.run` without the rest.
+        """Run an installed task, and give back its pictures as arrays: ``singan_toolkit.run`` without the rest.
 
         Args:
             task: Name of the task.
-            options: Those of :func:`singan_toolkit.run`: ``scale``, ``seed``, ``device`` and the task's own.
+            options: Those of ``singan_toolkit.run``: ``scale``, ``seed``, ``device`` and the task's own.
 
         Returns:
             (H, W, C) of each picture, uint8 or uint16; (T, H, W, 3), uint8, of a clip.

@@ -118,7 +118,7 @@ class Group(click.RichGroup):
 
 
 def output_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a command ``--json``, ``--quiet`` and ``--traceback``; it gets a :class:`Console` as its first argument."""
+    """Give a command ``--json``, ``--quiet`` and ``--traceback``; it gets a ``Console`` as its first argument."""
 
     @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
     @click.option("--quiet", "-q", is_flag=True, help="Only errors.")

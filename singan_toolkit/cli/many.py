@@ -44,7 +44,7 @@ class How:
 
     @classmethod
     def taken_from(cls, options: dict[str, Any], force: bool) -> How:
-        """Take what :func:`many_options` gave out of a command's options."""
+        """Take what ``many_options`` gave out of a command's options."""
         return cls(force=force, **{name: options.pop(name) for name in _NAMES})
 
     def does(self, found: Found) -> bool:
@@ -57,7 +57,7 @@ _NAMES = [field.name for field in fields(How) if field.name != "force"]
 
 
 def many_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a command the options that become a :class:`How`, but for ``--force``."""
+    """Give a command the options that become a ``How``, but for ``--force``."""
     for option in (
         click.option(
             "--threads",

@@ -84,7 +84,7 @@ def run_many(
         console: Where to tell.
         task: The task.
         bundle: What ``--bundle`` names.
-        many: What names many, of the task's options and of ``--bundle``; see :func:`many_of`.
+        many: What names many, of the task's options and of ``--bundle``; see ``many_of``.
         output: A folder, or names with fields in braces.
         as_sheet: One contact sheet of all that a job gives.
         how: The shared options.

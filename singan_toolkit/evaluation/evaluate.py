@@ -80,21 +80,21 @@ def evaluate(
 def of_files(
     real: Path, samples: Sequence[Path], measures: Sequence[str] | None = None, inception: Path | None = None
 ) -> Evaluation:
-    """As :func:`evaluate`, of files."""
+    """As ``evaluate``, of files."""
     return measured(_opaque(real, str(real)), [_opaque(one, str(one)) for one in samples], measures, inception)
 
 
 def of_bundle(
     bundle: Bundle, count: int, seed: int, measures: Sequence[str] | None = None, inception: Path | None = None
 ) -> Evaluation:
-    """As :func:`evaluate`, of a bundle's training picture and samples that are drawn here.
+    """As ``evaluate``, of a bundle's training picture and samples that are drawn here.
 
     Args:
         bundle: What was trained.
         count: How many samples are drawn.
         seed: Of the first one's noise; the next one's is one more.
-        measures: As of :func:`evaluate`.
-        inception: As of :func:`evaluate`.
+        measures: As of ``evaluate``.
+        inception: As of ``evaluate``.
     """
     drawn = bundle.run("generate", count=count, seed=seed)
     samples = [Picture(pixels, f"seed {seed + number}") for number, pixels in enumerate(drawn)]
@@ -119,7 +119,7 @@ def _remembered(bundle: Bundle) -> list[Picture]:
 def measured(
     real: Picture, samples: Sequence[Picture], measures: Sequence[str] | None, inception: Path | str | None
 ) -> Evaluation:
-    """As :func:`evaluate`, of pictures in RGB of 8 bits; their names are those of messages."""
+    """As ``evaluate``, of pictures in RGB of 8 bits; their names are those of messages."""
     if not samples:
         raise UsageError(f"there are no samples of {real.name}")
     names = usual_measures(len(samples), inception is not None) if measures is None else list(measures)

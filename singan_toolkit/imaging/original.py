@@ -18,7 +18,7 @@ def read_original(source: object, trained: np.ndarray) -> Picture:
     """Read the picture that a bundle was trained on.
 
     Args:
-        source: Its file, or the picture as :func:`read_picture` takes it.
+        source: Its file, or the picture as ``read_picture`` takes it.
         trained: (h, w, 3), uint8: the picture as the bundle holds it.
 
     Raises:

@@ -115,7 +115,7 @@ def read_picture(source: object) -> Picture:
     Which files those are, and what comes of them, is told by docs/pictures.md. A warning says that a file holds more.
 
     Args:
-        source: A path; or a picture in memory, as :func:`picture_of` takes it.
+        source: A path; or a picture in memory, as ``picture_of`` takes it.
 
     Raises:
         PictureError: There is no such file, or it is not a picture of 8 or 16 bits that can be read without loss.
@@ -137,11 +137,11 @@ def read_picture(source: object) -> Picture:
 
 
 def picture_of(value: object, name: str = "picture") -> Picture:
-    """A picture in memory as a :class:`Picture`.
+    """A picture in memory as a ``Picture``.
 
     Args:
         value: A Picture; a PIL image, whose profile, resolution and orientation count as in a file; or an array of
-            (H, W) or (H, W, C), C as in :class:`Picture`: uint8, uint16, bool, or float in 0..1, which is kept in 8
+            (H, W) or (H, W, C), C as in ``Picture``: uint8, uint16, bool, or float in 0..1, which is kept in 8
             bits.
         name: For messages.
 

@@ -19,7 +19,7 @@ def to_srgb(color: np.ndarray, profile: bytes | None) -> np.ndarray:
 
     Args:
         color: (H, W, C), uint8 or uint16: C is 1 for grey, 3 for RGB, 4 for CMYK, which needs a profile.
-        profile: An ICC profile that :func:`fits`; None for sRGB.
+        profile: An ICC profile that ``fits``; None for sRGB.
 
     Returns:
         (H, W, 3), float32 in 0..1; what sRGB cannot show is clipped.
@@ -31,7 +31,7 @@ def to_srgb(color: np.ndarray, profile: bytes | None) -> np.ndarray:
 
 
 def srgb_values(color: np.ndarray, profile: bytes) -> np.ndarray:
-    """As :func:`to_srgb`, in integers of the same depth."""
+    """As ``to_srgb``, in integers of the same depth."""
     values: np.ndarray = np.rint(to_srgb(color, profile) * np.iinfo(color.dtype).max).astype(color.dtype)
     return values
 
@@ -41,7 +41,7 @@ def from_srgb(rgb: np.ndarray, profile: bytes | None, grey: bool) -> np.ndarray:
 
     Args:
         rgb: (H, W, 3), float in 0..1; clipped.
-        profile: An ICC profile that can be :func:`written`; None for sRGB.
+        profile: An ICC profile that can be ``written``; None for sRGB.
         grey: Whether one intensity is wanted instead of three colours.
 
     Returns:

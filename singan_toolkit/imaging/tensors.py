@@ -25,7 +25,7 @@ def to_tensor(rgb: np.ndarray) -> Tensor:
 
 
 def shrunk(picture: Picture, size: tuple[int, int]) -> Tensor:
-    """A picture at another size, as :func:`resize` gives it, in the memory of a part of the picture.
+    """A picture at another size, as ``resize`` gives it, in the memory of a part of the picture.
 
     Returns:
         (1, 3, height, width), float32 in about -1..1.

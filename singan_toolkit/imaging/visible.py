@@ -43,10 +43,10 @@ def visible_rgb(picture: Picture) -> np.ndarray:
 
 
 def as_seen_by(trained: np.ndarray, picture: Picture) -> np.ndarray:
-    """What of a picture is shown to networks: its :func:`visible_rgb`, grey where all that they know is grey.
+    """What of a picture is shown to networks: its ``visible_rgb``, grey where all that they know is grey.
 
     Args:
-        trained: The picture that they were trained on: (H, W, 3), uint8, as of :attr:`Bundle.picture`.
+        trained: The picture that they were trained on: (H, W, 3), uint8, as of ``Bundle.picture``.
         picture: What is shown to them.
 
     Returns:

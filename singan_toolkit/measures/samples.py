@@ -16,7 +16,7 @@ from singan_toolkit.pyramid import patches
 def patch_distances(real: np.ndarray, samples: Sequence[np.ndarray]) -> list[float]:
     """Sliced Wasserstein distance of each sample's patches to the picture's, in grey levels of 255.
 
-    Of patches of 7x7 pixels, in 256 directions, over 4 levels; :mod:`singan_toolkit.pyramid.patches` has the formula.
+    Of patches of 7x7 pixels, in 256 directions, over 4 levels; ``singan_toolkit.pyramid.patches`` has the formula.
 
     Args:
         real: The training picture.

@@ -17,7 +17,7 @@ MIN_SIZE = 25
 MAX_SIZE = 250
 FACTOR = 4 / 3
 LEAST_FACTOR = 1.05
-"""Below which growing beyond the finest scale takes :data:`FACTOR`: tiny pictures have factors of about 1."""
+"""Below which growing beyond the finest scale takes ``FACTOR``: tiny pictures have factors of about 1."""
 MAX_PIXELS = 1 << 28
 """The most pixels that all scales may have together."""
 MAX_PAIRS = 1 << 33

@@ -40,7 +40,7 @@ def with_noise(picture: Tensor, noise: Tensor, amplitude: float, reflect: bool =
         noise: (B, C, H, W), which gets a margin as the picture does, or (B, C, H + 10, W + 10), which brings its own:
             noise padding, as published for animation (supplementary material).
         amplitude: The noise's amplitude.
-        reflect: How the picture is continued; see :func:`pad`.
+        reflect: How the picture is continued; see ``pad``.
 
     Returns:
         (B, C, H + 10, W + 10).
@@ -68,7 +68,7 @@ class Generator(nn.Module):
 
     Args:
         channels: Kernels per convolution.
-        normalize: With batch norm (while training), or with batch norm folded away (see :func:`fold`).
+        normalize: With batch norm (while training), or with batch norm folded away (see ``fold``).
     """
 
     def __init__(self, channels: int, normalize: bool = True) -> None:

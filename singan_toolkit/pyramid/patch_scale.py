@@ -62,8 +62,8 @@ class PatchScale:
         below: The same at the scale below; None at the coarsest, which starts from the training picture, displaced.
         rounds: Times that a picture is rebuilt.
         noise_amplitude: Deviation of the noise that is added to the coarsest scale's picture; 0 above it.
-        gravity: What :data:`GRAVITY` says; 0 above the coarsest scale.
-        centre: What :data:`CENTRE` says.
+        gravity: What ``GRAVITY`` says; 0 above the coarsest scale.
+        centre: What ``CENTRE`` says.
     """
 
     picture: Tensor

@@ -36,7 +36,7 @@ class Scale:
         reflect: Its input is continued by reflection over the sides; otherwise with zeros.
         grey_noise: It takes the first channel of its noise for all three, as the coarsest scale of the official code.
         official_enlarging: What the scale below made reaches it as in the official code; see
-            :func:`enlarged_officially`.
+            ``enlarged_officially``.
     """
 
     generator: Generator
@@ -165,7 +165,7 @@ def walk(
         noise: Where each step's noise comes from.
         start: (1 or B, 3, h, w) in -1..1, any size, on any device: what enters at the first step. Zeros by default.
         samples: Numbers of the samples to draw, B of them, as one batch.
-        constraint: What every step must keep; see :mod:`singan_toolkit.pyramid.constraints`.
+        constraint: What every step must keep; see ``singan_toolkit.pyramid.constraints``.
 
     Returns:
         (B, 3, H, W) in about -1..1, on the pyramid's device; H and W are the last step's. The same samples give the

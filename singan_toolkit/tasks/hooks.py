@@ -1,4 +1,4 @@
-"""The hooks that a plugin may implement. docs/plugins.md has an example of each."""
+"""The hooks that a plugin may implement. docs/hooks has a page for each."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def singan_engines() -> dict[str, Engine]:  # type: ignore[empty-body]
 
 @hookspec
 def singan_training_event(event: Event) -> None:
-    """Observe training: called with each event of :mod:`singan_toolkit.training.events`."""
+    """Observe training: called with each event of ``singan_toolkit.training.events``."""
 
 
 @hookspec(firstresult=True)

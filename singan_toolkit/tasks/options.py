@@ -18,7 +18,7 @@ def complete_options(task: Task, given: dict[str, Any]) -> dict[str, Any]:
     """A task's options with the types and defaults of the command line.
 
     What may be given several times there is a list or a tuple here, or a single value. Where a file is wanted a picture
-    in memory may be given: the task then finds a :class:`Picture`, which :func:`read_picture` takes as it takes a path.
+    in memory may be given: the task then finds a ``Picture``, which ``read_picture`` takes as it takes a path.
 
     Raises:
         TaskError: An option is not the task's, is missing or has a wrong value.

@@ -112,21 +112,21 @@ class Plan:
     """A walk through the pyramid, and what is needed to finish its picture.
 
     Attributes:
-        route: Steps (scale, height, width); :meth:`Geometry.route` makes the usual ones.
+        route: Steps (scale, height, width); ``Geometry.route`` makes the usual ones.
         noise: Where the walk's noise comes from.
         start: (1 or len(samples), 3, h, w) in -1..1, what enters at the first step; None for zeros.
         samples: Numbers of the pictures to draw.
         candidates: For a walk from noise at the coarsest scale on: what layouts to choose among; None walks the samples
-            as they are numbered. :meth:`Task.finish` finds the numbers that were chosen.
+            as they are numbered. ``Task.finish`` finds the numbers that were chosen.
         given: (1, 3, H, W) in -1..1 of the last step's size: what the user gave. ``--scale auto`` compares with it.
         focus: (H, W) bool: where the change matters; everywhere by default.
         faithful: Whether scales of patches keep to what enters, and bring back nothing of the training picture that it
             lacks: where a user took something out. Else all that the training picture holds is to find a place.
-        constraint: What every step of the walk must keep; see :mod:`singan_toolkit.pyramid.constraints`.
+        constraint: What every step of the walk must keep; see ``singan_toolkit.pyramid.constraints``.
         retraining: A scale to train anew before the walk.
         in_bytes: Whether what was walked is kept as uint8 in 0..255, in a quarter of the memory: for many pictures that
             are not worked on any more.
-        material: Whatever :meth:`Task.finish` wants to find again.
+        material: Whatever ``Task.finish`` wants to find again.
     """
 
     route: Sequence[Step]
@@ -195,7 +195,7 @@ class Task(ABC):
             options: A value for each of the task's own options.
 
         Returns:
-            What :meth:`plan` gets in their place. By default the options themselves.
+            What ``plan`` gets in their place. By default the options themselves.
 
         Raises:
             TaskError: The options do not fit together or do not fit the bundle.
@@ -210,7 +210,7 @@ class Task(ABC):
             bundle: What was trained.
             scale: The injection scale to use; 0 for a task without one.
             seed: The seed of the noise.
-            prepared: What :meth:`prepare` gave: the task's own options where it is left as it is.
+            prepared: What ``prepare`` gave: the task's own options where it is left as it is.
 
         Raises:
             TaskError: The options do not fit together or do not fit the bundle.
@@ -223,7 +223,7 @@ class Task(ABC):
         Args:
             walked: (len(plan.samples), 3, H, W) in about -1..1, float32 on the CPU; H and W are the last step's. Where
                 the plan wants it ``in_bytes``, uint8 in 0..255.
-            plan: What :meth:`plan` returned.
+            plan: What ``plan`` returned.
         """
 
     @property

@@ -39,12 +39,12 @@ def check_task(
     The task need not be installed. What is asked:
 
     - ``prepare``, ``plan`` and ``finish`` run no network, nor does a plan's constraint;
-    - what a plan holds has the sizes and ranges that :class:`Plan` tells, and results are what ``makes`` says;
+    - what a plan holds has the sizes and ranges that ``Plan`` tells, and results are what ``makes`` says;
     - the same seed gives the same pictures, and so do ``--scale all``, pictures in memory instead of files, and the
       same request after it was written down as JSON;
     - a sample is the same whether it is drawn alone or in a batch;
     - the result has the depth and the transparency of the picture that ``keeps`` names;
-    - a file that is no picture, and a picture of one pixel, give a result or a :class:`ToolkitError`.
+    - a file that is no picture, and a picture of one pixel, give a result or a ``ToolkitError``.
 
     Args:
         task: The task.

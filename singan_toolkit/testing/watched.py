@@ -109,7 +109,7 @@ class Walked(Watched):
 
 
 def check_plan(task: Task, plan: Plan) -> None:
-    """Whether what a plan holds has the sizes and ranges that :class:`Plan` tells."""
+    """Whether what a plan holds has the sizes and ranges that ``Plan`` tells."""
     wanted(task, len(plan.route), "a plan has one step at least")
     wanted(task, len(plan.samples), "a plan has one sample at least")
     last, samples = (plan.route[-1].height, plan.route[-1].width), len(plan.samples)

@@ -57,7 +57,7 @@ def train_bundle(
         seed: The seed of everything random.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
         observer: Told what happens.
-        undoes: What the networks learn to undo, if anything; see :func:`train_pyramid`.
+        undoes: What the networks learn to undo, if anything; see ``train_pyramid``.
         checkpoint: A file to keep the training in while it goes on. Where it holds one of the same picture and
             settings that was stopped, that is gone on with, to the same bundle. It stays when training has ended.
         partial: Train no more, and bundle the scales that are done in the checkpoint: a smaller picture's pyramid.

@@ -46,7 +46,7 @@ class Clock:
         self._started, self._before = time.monotonic(), done
 
     def report_due(self) -> bool:
-        """Whether :data:`REPORT_SECONDS` have passed since this was last true."""
+        """Whether ``REPORT_SECONDS`` have passed since this was last true."""
         now = time.monotonic()
         if now - self._reported < REPORT_SECONDS:
             return False

@@ -34,7 +34,7 @@ def gradient_penalty(slope_at: Callable[[Tensor], Tensor], real: Tensor, fake: T
     each pixel, not over the whole picture.
 
     Args:
-        slope_at: Maps x, (B, 3, H, W), to d sum(D(x)) / dx; see :mod:`singan_toolkit.training.slope`.
+        slope_at: Maps x, (B, 3, H, W), to d sum(D(x)) / dx; see ``singan_toolkit.training.slope``.
         real: (B, 3, H, W) or (1, 3, H, W).
         fake: (B, 3, H, W), no gradient is taken into it.
         mix: (B, 1, 1, 1) in 0..1, the share of ``real``.

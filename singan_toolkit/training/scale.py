@@ -152,7 +152,7 @@ class ScaleTraining:
 
         Args:
             done: At least 1.
-            tensors: As of :meth:`tensors`.
+            tensors: As of ``tensors``.
             random: State of ``random``.
 
         Raises:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -28,3 +30,12 @@ def test_what_is_pinned_is_allowed_and_the_lowest_is_tried(needed: Requirement) 
     (floor,) = needed.specifier
     assert floor.operator == ">="
     assert needed.name == "torch" or f"{lowest}.".startswith(f"{floor.version}.")
+
+
+def test_both_script_names_are_one_program_that_calls_itself_singan_tk() -> None:
+    assert PROJECT["scripts"]["singan-toolkit"] == PROJECT["scripts"]["singan-tk"] == "singan_toolkit.cli:main"
+    started = (
+        "import sys; from singan_toolkit.cli import main; sys.argv = ['singan-toolkit', '--help']; sys.exit(main())"
+    )
+    told = subprocess.run([sys.executable, "-c", started], capture_output=True, text=True, check=True).stdout
+    assert "Usage: singan-tk" in told

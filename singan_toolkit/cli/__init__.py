@@ -101,7 +101,7 @@ def main() -> None:
     click.rich_click.FORCE_TERMINAL = takes_colour(sys.stdout)
     console = Console(as_json="--json" in sys.argv)
     try:
-        status = cli.main(standalone_mode=False)
+        status = cli.main(prog_name="singan-tk", standalone_mode=False)
         sys.stdout.flush()  # here, where a full disk is met
     except click.ClickException as error:
         near = _suggestion(error)

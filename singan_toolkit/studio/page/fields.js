@@ -10,7 +10,9 @@ export function fieldOf(field, changed, paint) {
   return made(field, changed, paint);
 }
 
-const helpOf = (field) => [field.help, field.by_default ? `Without: ${field.by_default}.` : ""].filter(Boolean).join(" ");
+// The option's help, in the words of the page.
+const inWords = (text) => text.replace(/--([a-z][a-z-]*)/g, (_, name) => `\u201c${name}\u201d`);
+const helpOf = (field) => inWords([field.help, field.by_default ? `Without: ${field.by_default}.` : ""].filter(Boolean).join(" "));
 const marked = (field) => field.label + (field.required ? " (needed)" : "");
 
 function file(field, changed, paint) {
@@ -41,7 +43,7 @@ function file(field, changed, paint) {
   const verb = field.kind === "mask" ? "Paint the mask" : "Paint";
   const painted = field.kind === "picture" ? null : h("button", { type: "button", class: "small paint", onclick: () => paint(field) }, verb);
   const row = h("div", { class: "file" }, image, select, h("div", { class: "acts" }, painted, chooser("Choose a file", take, "image/*")));
-  const element = labelled(marked(field), select, helpOf(field), row);
+  const element = labelled(marked(field), select, inWords(field.help), row);
   return { element: takesDrops(element, take), read: () => select.value || null, write };
 }
 

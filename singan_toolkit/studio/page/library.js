@@ -5,7 +5,7 @@ import { attempt, fill, h, say } from "./dom.js";
 
 export function library(root) {
   const shelf = h("div");
-  root.append(h("h1", {}, "Library"), h("p", { class: "lead" }, "Pictures and trained bundles of ", h("code", {}, store.folder)), dropZone(), shelf);
+  root.append(h("h1", {}, "Library"), h("p", { class: "lead" }, "Pictures and trained bundles of the folder ", h("code", { title: store.folder }, store.folder.split(/[\\/]/).at(-1))), dropZone(), shelf);
   const draw = () =>
     fill(
       shelf,

@@ -163,10 +163,8 @@ export function task(root, form, given) {
         labelled("Seed", seed, "The same seed gives the same picture."),
         h("div", { class: "acts" }, h("button", { class: "primary" }, "Run"), form.lowest === null ? [h("button", { type: "button", onclick: offer("seeds") }, "Show seeds"), labelled("How many", number)] : h("button", { type: "button", onclick: offer("scales") }, "Show all scales")),
       ),
-      stage,
+      h("div", { class: "side" }, stage, choices, made),
     ),
-    choices,
-    made,
     h("details", { class: "about" }, h("summary", {}, "About this task"), form.help.map((part) => h("p", {}, part))),
   );
   scales();

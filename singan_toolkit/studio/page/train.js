@@ -6,6 +6,8 @@ import { entryField } from "./fields.js";
 import { chooser, takesDrops } from "./library.js";
 import { commandLine } from "./results.js";
 
+// Pictures to train on: first those that nobody made here.
+const subjects = () => pictures().sort((one, other) => Boolean(one.origin) - Boolean(other.origin));
 const SETTING = /^([a-z_0-9]+)=(\S+)$/;
 
 export function train(root, picture) {
@@ -15,7 +17,7 @@ export function train(root, picture) {
     image.hidden = !chosen.read();
     if (chosen.read()) Object.assign(image, { src: viewOf(chosen.read(), 900), alt: chosen.read() });
   };
-  const chosen = entryField("Picture", "picture", pictures, () => look(), "drop a picture here");
+  const chosen = entryField("Picture", "picture", subjects, () => look(), "drop a picture here");
   if (picture) chosen.write(picture);
   const preset = h("select", { name: "preset" }, presets.all.map((one) => h("option", {}, one)));
   preset.value = presets.default;
@@ -50,7 +52,7 @@ export function train(root, picture) {
     h("button", { class: "primary" }, "Train"),
   );
   const trainings = h("div", { class: "trainings" });
-  root.append(h("h1", {}, "Train"), h("p", { class: "lead" }, "One picture becomes a pyramid of small networks, kept as one file: a bundle."), takesDrops(h("div", { class: "split" }, form, h("div", { class: "stage" }, image)), take), trainings);
+  root.append(h("h1", {}, "Train"), h("p", { class: "lead" }, "One picture becomes a pyramid of small networks, kept as one file: a bundle."), takesDrops(h("div", { class: "split" }, form, h("div", { class: "side" }, h("div", { class: "stage" }, image), trainings)), take));
   look();
   const draw = () => fill(trainings, [...store.tickets.values()].filter((ticket) => ticket.kind === "train").reverse().map(training));
   draw();

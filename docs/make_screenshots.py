@@ -1,6 +1,6 @@
 """Make the pictures of docs/studio.md: python docs/make_screenshots.py. Wants Chromium and the extra of development.
 
-It starts a studio over pictures of scikit-image, trains a bundle in it, and photographs each page wide, narrow and dark.
+It starts a studio over pictures of scikit-image, trains a bundle in it, and takes each page wide, narrow and dark.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 from skimage import data
 
 PICTURES = Path(__file__).parent / "pictures" / "studio"
-WIDE, NARROW = (1280, 860), (390, 844)
+WIDE, NARROW = (1280, 900), (390, 844)
 LONG = 600_000
 """Milliseconds that a training may take."""
 
@@ -29,7 +29,7 @@ def main() -> None:
     """All pictures."""
     PICTURES.mkdir(parents=True, exist_ok=True)
     chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    with TemporaryDirectory() as folder, studio(Path(folder)) as url, sync_playwright() as playwright:
+    with TemporaryDirectory() as temporary, studio(Path(temporary, "photos")) as url, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         page = opened(browser, url, WIDE)
         trained(page, url)
@@ -54,6 +54,7 @@ def main() -> None:
 @contextmanager
 def studio(folder: Path) -> Iterator[str]:
     """A studio over a photo, a cut-out and a picture to train on."""
+    folder.mkdir()
     for name, pixels in (("rocket.png", data.rocket()), ("coffee.png", data.coffee()), ("cat.png", data.chelsea())):
         Image.fromarray(pixels).save(folder / name)
     moon = np.asarray(Image.fromarray(data.moon()[100:356, 200:456]).convert("RGB"), np.float32)
@@ -86,7 +87,7 @@ def trained(page: Page, url: str) -> None:
     page.goto(f"{url}#train/rocket.png")
     page.get_by_label("Preset").select_option("draft")
     page.get_by_role("button", name="Train", exact=True).click()
-    page.wait_for_selector(".scales li.now:nth-child(n+5)", timeout=LONG)
+    page.wait_for_selector(".looks", timeout=LONG)
     page.wait_for_selector(".losses", timeout=LONG)
     photograph(page, "train")
     page.wait_for_selector("a:has-text('Use rocket.sgb')", timeout=LONG)
@@ -135,11 +136,13 @@ def chosen(page: Page, url: str, look: str = "") -> None:
     page.locator(".strip button.auto").click()
     page.get_by_role("button", name="Keep scale").click()
     page.wait_for_selector(".result")
+    page.wait_for_timeout(6000)
+    page.locator("h1").scroll_into_view_if_needed()
     photograph(page, f"scales{look}")
 
 
 def photograph(page: Page, name: str) -> None:
-    """A picture of what is seen, when all pictures in it are there; half as large where a screen is narrow."""
+    """A picture of what is seen, when all pictures in it are there."""
     page.wait_for_timeout(500)
     page.evaluate("Promise.all([...document.images].map((image) => image.decode().catch(() => {})))")
     shot = page.screenshot(animations="disabled")

@@ -135,7 +135,13 @@ def test_a_training_is_stopped_and_goes_on(client: TestClient, folder: Path, tin
     client.post(f"/api/tickets/{ticket['number']}/go-on")
     ticket = ended(client, ticket)
     assert ticket["state"] == "done"
-    assert ticket["progress"].get("resumed", -1) >= 0, (ticket["steps"], ticket["progress"]["finished"])
+    assert ticket["progress"]["resumed"] >= 0
+    seen = ticket["progress"]["seen"]
+    assert seen
+    for scale, whats in seen.items():
+        for what in whats:
+            look = client.get(f"/api/trainings/{ticket['number']}/{scale}/{what}")
+            assert Image.open(BytesIO(look.content)).size == tuple(ticket["progress"]["sizes"][int(scale)][::-1])
     assert ticket["steps"][0]["results"] == ["photo-2.sgb"]
     assert "--set finest_iterations=150" in ticket["steps"][0]["command"]
 

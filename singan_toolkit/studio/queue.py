@@ -19,7 +19,9 @@ from singan_toolkit.files import write_whole
 from singan_toolkit.jobs import Done, RunJob, TrainingJob
 from singan_toolkit.studio.commands import run_command, train_command
 from singan_toolkit.studio.folder import Folder
+from singan_toolkit.studio.looks import looked_at
 from singan_toolkit.studio.tickets import Step, Ticket, note_event
+from singan_toolkit.training.events import ScaleFinished
 
 _TICK = 0.1
 
@@ -156,10 +158,17 @@ class Queue:
                     pass
                 case event:
                     note_event(ticket, event)
+                    if isinstance(event, ScaleFinished) and checkpoint:
+                        self._look(ticket, checkpoint)
                     self._tell(ticket)
         if step.state in ("running", "stopping"):
             self.worker.stop()
             self.worker.job, step.state = None, "stopped"
+
+    def _look(self, ticket: Ticket, checkpoint: Path) -> None:
+        found = looked_at(checkpoint, ticket.progress["sizes"], self.previews / f"training-{ticket.number}")
+        if found:
+            ticket.progress["seen"] = {**ticket.progress.get("seen", {}), found[0]: found[1]}
 
     def _keep(self, ticket: Ticket, step: Step, done: Done) -> None:
         job, result = step.job, done.result

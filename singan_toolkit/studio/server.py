@@ -204,6 +204,15 @@ def _preview(request: Request) -> Response:
     return FileResponse(step.preview)
 
 
+def _look(request: Request) -> Response:
+    number, scale = request.path_params["number"], request.path_params["scale"]
+    what = "sample" if request.path_params["what"] == "sample" else "rebuilt"
+    path = request.app.state.queue.previews / f"training-{number}-{scale}-{what}.png"
+    if not path.is_file():
+        raise UsageError("there is nothing to see yet")
+    return FileResponse(path)
+
+
 async def _events(request: Request) -> Response:
     before = [ticket.told() for ticket in request.app.state.queue.tickets.values()]
     return StreamingResponse(request.app.state.listeners.listen(before), media_type="text/event-stream")
@@ -234,6 +243,7 @@ def _routes() -> list[Route | Mount]:
         "tickets": _queue,
         "events": _events,
         "tickets/{number:int}/{place:int}": _preview,
+        "trainings/{number:int}/{scale:int}/{what}": _look,
     }
     post = {
         "file": _upload,

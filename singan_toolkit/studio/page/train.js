@@ -94,6 +94,8 @@ function scaleBox(ticket, [height, width], scale) {
   const state = finished || ticket.state === "done" ? "done" : now ? "now" : "";
   const told = finished && iterations ? `RMSE ${finished.reconstruction_rmse.toFixed(3)}` : now ? `${progress.iteration} of ${iterations}` : iterations === 0 ? "patches" : "";
   const picture = ticket.title.replace(/^training on /, "");
-  const image = h("img", { alt: "", src: viewOf(picture, Math.max(height, width)), loading: "lazy" });
+  const seen = progress.seen?.[scale] ?? [];
+  const look = (what) => h("figure", {}, h("img", { alt: `${what}, scale ${scale}`, src: `/api/trainings/${ticket.number}/${scale}/${what}` }), h("figcaption", {}, what));
+  const image = seen.length ? h("div", { class: "looks" }, seen.map(look)) : h("img", { alt: "", src: viewOf(picture, Math.max(height, width)), loading: "lazy" });
   return h("li", { class: state, "aria-current": now ? "step" : null }, image, h("strong", {}, `Scale ${scale}`), h("span", {}, `${width} \u00d7 ${height}`), h("span", {}, told));
 }

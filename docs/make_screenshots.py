@@ -46,8 +46,7 @@ def main() -> None:
                 photograph(page, f"{name}-{look}")
             painted(page, url, f"-{look}")
             placed(page, url, f"-{look}")
-            if dark:
-                chosen(page, url, f"-{look}")
+            chosen(page, url, f"-{look}")
         browser.close()
 
 

@@ -86,7 +86,7 @@ def trained(page: Page, url: str) -> None:
     page.goto(f"{url}#train/rocket.png")
     page.get_by_label("Preset").select_option("draft")
     page.get_by_role("button", name="Train", exact=True).click()
-    page.wait_for_selector(".looks", timeout=LONG)
+    page.wait_for_selector(".scales li:nth-child(6) .looks", timeout=LONG)
     page.wait_for_selector(".losses", timeout=LONG)
     photograph(page, "train")
     page.wait_for_selector("a:has-text('Use rocket.sgb')", timeout=LONG)
@@ -99,12 +99,14 @@ def painted(page: Page, url: str, look: str = "") -> None:
     canvas = page.locator("canvas")
     canvas.wait_for()
     page.get_by_label("Size").fill("45")
+    if page.get_by_label("Colour", exact=True).count():
+        page.get_by_label("Colour", exact=True).fill("#2a3c66")
     box = canvas.bounding_box()
     assert box
-    page.mouse.move(box["x"] + box["width"] * 0.51, box["y"] + box["height"] * 0.34)
+    page.mouse.move(box["x"] + box["width"] * 0.305, box["y"] + box["height"] * 0.3)
     page.mouse.down()
     for share in (0.45, 0.55, 0.66, 0.72):
-        page.mouse.move(box["x"] + box["width"] * 0.505, box["y"] + box["height"] * share, steps=4)
+        page.mouse.move(box["x"] + box["width"] * 0.3, box["y"] + box["height"] * share, steps=4)
     page.mouse.up()
     photograph(page, f"paint{look}")
 

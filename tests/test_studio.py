@@ -335,3 +335,25 @@ def test_without_the_extra_it_says_what_to_install(tmp_path: Path) -> None:
 def test_nothing_of_it_is_imported_without_need(tk: Call) -> None:
     code = "import sys, singan_toolkit.cli; print([m for m in ('starlette', 'uvicorn', 'torch') if m in sys.modules])"
     assert python(code).strip() == "[]"
+
+
+@pytest.mark.slow
+def test_sentences_have_names_and_no_paths(client: TestClient, folder: Path) -> None:
+    (folder / "text.png").write_text("some words")
+    ticket = ended(client, asked(client, kind="run", task="harmonize", options={"paste": "text.png"}))
+    (step,) = ticket["steps"]
+    assert ticket["state"] == "failed"
+    assert step["sentence"].startswith("cannot read text.png as a picture")
+
+
+def test_a_command_is_shown_while_its_files_are_there(client: TestClient, folder: Path) -> None:
+    content = (folder / "photo.png").read_bytes()
+    ended(client, asked(client, kind="run", task="super-resolution", options={"factor": 1.5}))
+
+    def command() -> str:
+        (entry,) = [one for one in client.get("/api/library").json()["entries"] if one["origin"]]
+        return str(entry["command"])
+
+    assert command().startswith("singan-tk run super-resolution --bundle photo.sgb --factor 1.5 --seed 0")
+    (folder / "photo.sgb").write_bytes(content)
+    assert command() == ""

@@ -10,9 +10,8 @@ import json
 import re
 import struct
 import zlib
-from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from PIL import Image
 
@@ -21,7 +20,7 @@ from singan_toolkit.imaging.formats import format_of
 KEY = "singan-toolkit"
 MAX_BYTES = 60_000
 """Of the text, as ASCII; what is longer is not written. A comment in JPEG has 65,533 bytes at most."""
-_MAX_FILE = 1 << 30
+_MOST_CHUNKS = 1000
 _XMP = re.compile(rb'singan-toolkit:origin="([^"]*)"')
 _XMP_TAG = 700
 
@@ -55,32 +54,33 @@ def read_origin(path: Path) -> dict[str, Any] | None:
         OSError: The file cannot be read.
     """
     with path.open("rb") as file:
-        start = file.read(64)
-        if path.stat().st_size > _MAX_FILE or not (name := format_of(start)):
+        name = format_of(file.read(64))
+        try:
+            text = _of_png(file) if name == "PNG" else _of_others(file, name)
+            found = json.loads(text) if text and len(text) <= MAX_BYTES else None
+        except Exception:  # whatever a strange file leads to
             return None
-        content = start + (file.read() if name == "PNG" else b"")
-    try:
-        text = _of_png(content) if name == "PNG" else _of_others(path, name)
-        found = json.loads(text) if text and len(text) <= MAX_BYTES else None
-    except Exception:  # whatever a strange file leads to
-        return None
     return found if isinstance(found, dict) else None
 
 
-def _of_png(content: bytes) -> bytes:
-    place = 8
-    while place + 12 <= len(content):
-        end = place + 12 + int.from_bytes(content[place : place + 4], "big")
-        if content[place + 4 : place + 8] == b"iTXt" and content[place + 8 :].startswith(KEY.encode() + b"\0\0"):
-            return content[place + 8 + len(KEY) + 5 : end - 4]
-        place = end
+def _of_png(file: BinaryIO) -> bytes:
+    """The text of the chunk, which lies before the pixels: no more than that is read."""
+    place, head = 8, f"{KEY}\0\0\0\0\0".encode()
+    for _ in range(_MOST_CHUNKS):
+        file.seek(place)
+        length, kind = int.from_bytes(file.read(4), "big"), file.read(4)
+        if kind in (b"", b"IDAT"):
+            break
+        if kind == b"iTXt" and length <= MAX_BYTES + len(head) and (data := file.read(length)).startswith(head):
+            return data[len(head) :]
+        place += 12 + length
     return b""
 
 
-def _of_others(path: Path, name: str) -> bytes:
+def _of_others(file: BinaryIO, name: str) -> bytes:
     if name not in ("JPEG", "WEBP", "TIFF"):
         return b""
-    with Image.open(BytesIO(path.read_bytes()), formats=[name]) as image:
+    with Image.open(file, formats=[name]) as image:
         if name == "JPEG":
             comment = image.info.get("comment", b"")
             start = f"{KEY} ".encode()

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import click
 
-from singan_toolkit.jobs import RunJob, TrainingJob
+from singan_toolkit.jobs import RunJob, TrainingJob, digest_of
 from singan_toolkit.studio.folder import MADE, Folder
 from singan_toolkit.tasks.manager import installed_plugins
 from singan_toolkit.training.settings import settings_of
@@ -29,7 +30,7 @@ def run_command(job: RunJob, folder: Folder, output: str) -> str:
 
 
 def train_command(job: TrainingJob, folder: Folder, output: str) -> str:
-    """The command line of a training of one of the folder's pictures."""
+    """The command line of a training of one of the folder's pictures, which replaces the bundle that is there."""
     words = ["singan-tk", "train", _plain(folder.name_of(job.picture)), *_pair("--preset", job.preset)]
     if job.task:
         words += _pair("--for", job.task)
@@ -41,27 +42,39 @@ def train_command(job: TrainingJob, folder: Folder, output: str) -> str:
     words += _pair("--seed", job.seed)
     if job.device != "auto":
         words += _pair("--device", job.device)
-    return shlex.join([*words, *_pair("-o", output)])
+    return shlex.join([*words, "--force", *_pair("-o", output)])
 
 
 def command_of_origin(origin: dict[str, Any], folder: Folder, output: str) -> str:
     """The command line of a picture that says how it was made, or nothing where that or its files are not there."""
     try:
         job = RunJob(**{name: origin[name] for name in RunJob.model_fields})
+        files = {str(one["name"]): str(one["sha256"]) for one in origin["files"]}
         options = {**job.options}
         for option in installed_plugins().task(job.task).options:
             if isinstance(option.type, click.Path) and (value := options[str(option.name)]):
                 values = value if isinstance(value, list) else [value]
-                options[str(option.name)] = [str(_found(folder, str(one))) for one in values]
-        job = job.model_copy(update={"bundle": _found(folder, str(job.bundle)), "options": options})
+                options[str(option.name)] = [str(_found(folder, str(one), files)) for one in values]
+        job = job.model_copy(update={"bundle": _found(folder, str(job.bundle), files), "options": options})
         return run_command(job, folder, output)
     except Exception:  # whatever somebody wrote into a picture
         return ""
 
 
-def _found(folder: Folder, name: str) -> Path:
-    made = folder.path / MADE / Path(name).name
-    return made if made.is_file() else folder.file(Path(name).name)
+def _found(folder: Folder, name: str, files: dict[str, str]) -> Path:
+    """The file of that name and content."""
+    places = (folder.path, folder.path / MADE, *(path for path in folder.path.iterdir() if path.is_dir()))
+    for path in (place / Path(name).name for place in places):
+        if path.is_file():
+            there = path.stat()
+            if _digest(path, there.st_mtime_ns, there.st_size) == files[name]:
+                return folder.file(folder.name_of(path))
+    raise LookupError(name)
+
+
+@lru_cache(maxsize=1024)
+def _digest(path: Path, modified: int, size: int) -> str:
+    return digest_of(path)
 
 
 def _words(option: click.Option, value: Any, folder: Folder) -> Iterator[str]:

@@ -21,7 +21,7 @@ from singan_toolkit.imaging.video import CLIP_ENDINGS
 
 MADE = Path(".singan-tk", "studio")
 """Where, in the folder, what was painted is kept, so that a command line can name it."""
-_ADDRESS = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*:")
+_ADDRESS = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*://|(data|file|blob|javascript|about):")
 
 
 class Folder:
@@ -90,8 +90,14 @@ class Folder:
         return path.name
 
     def keep_painted(self, kind: str, content: bytes) -> str:
-        """Keep what was painted, a PNG, under a name made of what it holds."""
+        """Keep what was painted, a PNG, under a name made of what it holds.
+
+        Raises:
+            UsageError: The place for that is a link to elsewhere.
+        """
         path = self.path / MADE / f"{kind}-{hashlib.sha256(content).hexdigest()[:10]}.png"
+        if not path.parent.resolve().is_relative_to(self.path):
+            raise UsageError(f"{MADE} leads out of the studio's folder: make it a folder of its own")
         if not path.exists():
             write_whole(path, content)
         return self.name_of(path)

@@ -39,7 +39,7 @@ def field_of(option: click.Option) -> dict[str, Any]:
     return {
         "name": option.name,
         "flag": option.opts[-1],
-        "label": str(option.name).replace("_", " ").capitalize(),
+        "label": option.opts[-1].lstrip("-").replace("-", " ").capitalize(),
         "help": text.strip(),
         "by_default": told.removesuffix("]").strip(),
         "default": default,

@@ -121,7 +121,7 @@ class Queue:
             try:
                 self._do(ticket, step)
             except Exception as error:  # of writing, or of a process that cannot be started
-                step.state, step.sentence = "failed", failure(error).sentence
+                step.state, step.sentence = "failed", self._named(failure(error).sentence)
             self._tell(ticket)
         self.worker.stop()
 
@@ -151,9 +151,9 @@ class Queue:
                     step.state = "done"
                 case Failed():
                     self.worker.job = None
-                    step.state, step.sentence = "failed", message.sentence
+                    step.state, step.sentence = "failed", self._named(message.sentence)
                 case Warning():
-                    step.notes.append(str(message))
+                    step.notes.append(self._named(str(message)))
                 case None:
                     pass
                 case event:
@@ -179,10 +179,13 @@ class Queue:
             with suppress(OSError):
                 checkpoint_path(ticket.target).unlink(missing_ok=True)
             step.results = [self.folder.name_of(ticket.target)]
-            step.command = train_command(job, self.folder, step.results[0])
+            precision = result.manifest.training.settings.get("precision", job.settings.precision)
+            settled = job.settings.model_copy(update={"precision": precision})  # what auto was measured to be
+            settled_job = job.model_copy(update={"settings": settled})
+            step.command = train_command(settled_job, self.folder, step.results[0])
             return
         assert isinstance(job, RunJob)
-        step.notes += [str(note) for note in result.notes]
+        step.notes += [self._named(str(note)) for note in result.notes]
         stem = self._stem(job)
         if ticket.kind != "run":
             name = f"{ticket.number}-{ticket.steps.index(step)}{ending_of(result.results[0])}"
@@ -194,6 +197,10 @@ class Queue:
         paths = write_results(result.results, target, stem.name, as_sheet=False, folder=several)
         step.results = [self.folder.name_of(path) for path in paths]
         step.command = run_command(job, self.folder, f"{target.name}/" if several else target.name)
+
+    def _named(self, sentence: str) -> str:
+        """A sentence with files by their names in the folder, as in a command line there."""
+        return sentence.replace(f"{self.folder.path}{os.sep}", "")
 
     def _stem(self, job: RunJob) -> Path:
         return self.folder.path / f"{job.bundle.stem}-{job.task}"

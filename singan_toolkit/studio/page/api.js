@@ -43,7 +43,16 @@ export async function loadLibrary() {
 export async function begin() {
   Object.assign(store, await get("tasks"));
   await loadLibrary();
-  const events = new EventSource("/api/events");
+  listen();
+  // A browser has few connections to one server, so pages that nobody sees hold none.
+  document.addEventListener("visibilitychange", () => (document.hidden ? events.close() : listen()));
+}
+
+let events = null;
+
+function listen() {
+  events?.close();
+  events = new EventSource("/api/events");
   events.onmessage = (event) => {
     const ticket = JSON.parse(event.data);
     const before = store.tickets.get(ticket.number);

@@ -18,6 +18,33 @@ export function fill(element, ...children) {
   return element;
 }
 
+// As fill, but what is there and alike stays, so that a click or the focus on it is not lost; `data-key` tells apart
+// what looks alike and does something else.
+export function refill(element, ...children) {
+  morphAll(element, children.flat().filter(Boolean));
+}
+
+function morphAll(element, fresh) {
+  const old = [...element.childNodes];
+  fresh.forEach((node, n) => {
+    const made = typeof node === "string" ? document.createTextNode(node) : node;
+    if (n < old.length) morph(old[n], made);
+    else element.append(made);
+  });
+  old.slice(fresh.length).forEach((node) => node.remove());
+}
+
+function morph(old, fresh) {
+  if (old.nodeName !== fresh.nodeName || old.dataset?.key !== fresh.dataset?.key) return old.replaceWith(fresh);
+  if (old.nodeType === Node.TEXT_NODE) {
+    if (old.data !== fresh.data) old.data = fresh.data;
+    return undefined;
+  }
+  for (const { name } of [...old.attributes]) if (!fresh.hasAttribute(name)) old.removeAttribute(name);
+  for (const { name, value } of fresh.attributes) if (old.getAttribute(name) !== value) old.setAttribute(name, value);
+  return morphAll(old, [...fresh.childNodes]);
+}
+
 let clearing = 0;
 
 export function say(sentence, kind = "note") {

@@ -28,6 +28,7 @@ export function takesDrops(element, act) {
     event.preventDefault();
     element.classList.toggle("over", event.type === "dragover");
   };
+  element.classList.add("takes");
   element.addEventListener("dragover", over);
   element.addEventListener("dragleave", over);
   element.addEventListener("drop", (event) => {

@@ -1,7 +1,7 @@
 // The frame: which page is shown, and the queue beside it.
 
 import { begin, post, store, whileShown } from "./api.js";
-import { attempt, duration, fill, h } from "./dom.js";
+import { attempt, duration, fill, h, refill, say } from "./dom.js";
 import { library } from "./library.js";
 import { results } from "./results.js";
 import { task } from "./task.js";
@@ -47,7 +47,7 @@ function drawQueue() {
   const tickets = [...store.tickets.values()];
   const open = tickets.filter((ticket) => ["waiting", "running", "stopping"].includes(ticket.state));
   const last = tickets.filter((ticket) => !open.includes(ticket)).slice(-1);
-  fill(queue, h("h2", {}, open.length ? `Queue, ${open.length} at work` : "Queue"), open.length || last.length ? [...last, ...open].map(line) : h("p", { class: "quiet" }, "Nothing to do"));
+  refill(queue, h("h2", {}, open.length ? `Queue, ${open.length} at work` : "Queue"), open.length || last.length ? [...last, ...open].map(line) : h("p", { class: "quiet" }, "Nothing to do"));
 }
 
 function line(ticket) {
@@ -63,10 +63,15 @@ function line(ticket) {
     h("p", {}, ticket.title, h("span", { class: "state" }, ` ${ticket.state}${left}`)),
     h("progress", { value: ticket.state === "done" ? 1 : share, max: 1, "aria-label": ticket.title }),
     ticket.state === "failed" && failed ? h("p", { class: "error" }, failed.sentence) : null,
-    stoppable ? h("button", { type: "button", class: "small", onclick: act("stop") }, "Stop") : null,
-    ticket.state === "stopped" ? h("button", { type: "button", class: "small", onclick: act("go-on") }, "Go on") : null,
+    stoppable ? h("button", { type: "button", class: "small", "data-key": `stop-${ticket.number}`, onclick: act("stop") }, "Stop") : null,
+    ticket.state === "stopped" ? h("button", { type: "button", class: "small", "data-key": `go-on-${ticket.number}`, onclick: act("go-on") }, "Go on") : null,
   );
 }
+
+// The token of the address is in a cookie by now, and need not stay to be seen.
+if (location.search) history.replaceState(null, "", location.pathname + location.hash);
+for (const name of ["dragover", "drop"]) window.addEventListener(name, (event) => event.preventDefault());
+window.addEventListener("drop", (event) => event.target.closest(".takes") || say("Drop a file on a field, or on the library"));
 
 attempt(async () => {
   await begin();

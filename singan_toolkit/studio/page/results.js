@@ -19,7 +19,7 @@ export function commandLine(command) {
     "div",
     { class: "command" },
     h("code", { tabIndex: 0, "aria-label": "Command line" }, command),
-    h("button", { type: "button", class: "small", onclick: () => copy(command) }, "Copy"),
+    h("button", { type: "button", class: "small", "data-key": command, onclick: () => copy(command) }, "Copy"),
   );
 }
 

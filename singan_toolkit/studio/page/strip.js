@@ -1,36 +1,34 @@
 // What there is to choose from: a thumbnail for each scale or seed, filled in as it is done.
 
 import { post, previewOf, store, whileShown } from "./api.js";
-import { attempt, fill, h } from "./dom.js";
+import { attempt, h, refill } from "./dom.js";
 
 // Shows a ticket's steps; `chosen` is called with the ticket and the place of the one that people click.
 export function strip(place, number, chosen) {
   let selected = -1;
-  const choose = (ticket, index) => {
+  const choose = (index) => {
     selected = index;
     draw();
-    chosen(ticket, index);
+    chosen(store.tickets.get(number), index);
   };
   const draw = () => {
     const ticket = store.tickets.get(number);
     if (!ticket) return;
     const shown = ticket.steps.map((step, index) => ({ step, index })).filter(({ step }) => step.scale !== "auto");
-    const focused = place.contains(document.activeElement) ? document.activeElement.dataset.place : null;
-    fill(
+    refill(
       place,
       h("h2", {}, ticket.kind === "scales" ? "Scales" : "Seeds"),
-      h("p", { class: "quiet" }, ticket.kind === "scales" ? "Coarse scales redraw freely, fine ones keep what you gave. Choose one by looking." : "The same task from other seeds. Choose one by looking."),
+      h("p", { class: "quiet" }, ticket.kind === "scales" ? "Coarse ones redraw freely, fine ones keep what you gave." : "The same task from other seeds."),
       h("ol", { class: "strip" }, shown.map(({ step, index }) => h("li", {}, thumbnail(ticket, step, index)))),
       reason(ticket),
     );
-    if (focused !== null) place.querySelector(`[data-place="${focused}"]`)?.focus();
   };
   const thumbnail = (ticket, step, index) => {
     const automatic = step.scale !== null && ticket.chosen?.scale === step.scale;
     const image = step.shown ? h("img", { src: previewOf(ticket, index), alt: step.label }) : h("span", { class: `blank ${step.state}` }, step.state === "failed" ? "failed" : step.state === "running" ? "drawing" : "");
     return h(
       "button",
-      { type: "button", "data-place": index, class: automatic ? "auto" : "", disabled: !step.shown, title: step.sentence || step.label, "aria-pressed": String(index === selected), onclick: () => choose(ticket, index) },
+      { type: "button", "data-key": `${number}-${index}`, class: automatic ? "auto" : "", disabled: !step.shown, title: step.sentence || step.label, "aria-pressed": String(index === selected), onclick: () => choose(index) },
       image,
       h("span", {}, step.label),
       automatic ? h("span", { class: "badge" }, "auto") : null,

@@ -19,6 +19,7 @@ export function task(root, form, given) {
   const mine = new Set();
   const placed = form.fields.filter((field) => PLACED.includes(field.kind));
   let board = null;
+  let turns = 0; // of what the stage shows: what comes late is not shown
 
   const bundle = entryField("Bundle", "bundle", bundles, () => changed(null), "train one first");
   if (given.bundle) bundle.write(given.bundle);
@@ -44,13 +45,20 @@ export function task(root, form, given) {
 
   // What the stage shows while nothing is painted or compared: the paste on its picture, or the picture.
   const look = () => attempt(async () => {
+    const turn = ++turns;
     board = null;
     const paste = placed.length ? read(placed[0].paste) : null;
     if (!bundle.read() && !base()) return fill(stage, h("p", { class: "quiet" }, "Train a bundle first: every task redraws in the manner of one picture."), h("a", { class: "button", href: "#train" }, "Train"));
     if (paste) {
       const mask = form.fields.find((field) => field.kind === "mask" && field.of.includes(placed[0].paste));
-      board = await placing(stage, first(placed[0].of), paste, mask ? read(mask.name) : null, placement(), placeFrom);
-      return undefined;
+      const holder = h("div", { class: "holder" });
+      try {
+        const made = await placing(holder, first(placed[0].of), paste, mask ? read(mask.name) : null, placement(), placeFrom);
+        if (turn === turns) board = made;
+      } catch (error) {
+        fill(holder, boardOf(h("img", { src: viewOf(paste), alt: paste })), h("p", { class: "error" }, error.message));
+      }
+      return turn === turns ? fill(stage, holder) : undefined;
     }
     const painted = form.fields.find((field) => field.kind === "painting" && read(field.name));
     const shown = painted ? read(painted.name) : base();
@@ -58,14 +66,17 @@ export function task(root, form, given) {
   });
 
   const paint = (field) => attempt(async () => {
+    const turn = ++turns;
     board = null;
     const over = first(field.of);
     if (!over) throw new Error("Choose a bundle or a picture first: that is painted over");
     const kind = field.kind === "mask" ? "mask" : field.keeps;
-    await painting(stage, over, kind, (name) => {
+    const holder = h("div", { class: "holder" });
+    await painting(holder, over, kind, (name) => {
       fields.get(field.name).write(name);
       look();
     });
+    if (turn === turns) fill(stage, holder);
     stage.scrollIntoView({ block: "nearest" });
   });
 
@@ -112,6 +123,7 @@ export function task(root, form, given) {
   });
 
   function chosen(ticket, index) {
+    turns++;
     board = null;
     const step = ticket.steps[index];
     const source = previewOf(ticket, index);
@@ -139,6 +151,7 @@ export function task(root, form, given) {
     if (!fresh || !named(fresh.steps[0].results[0])) return;
     shown.add(fresh.number);
     const [name] = fresh.steps[0].results;
+    turns++;
     board = null;
     if (named(name).kind === "clip") fill(stage, boardOf(h("img", { src: fileOf(name, true), alt: name })), h("p", { class: "caption" }, name));
     else compare(stage, viewOf(base()), viewOf(name), name);
@@ -163,7 +176,7 @@ export function task(root, form, given) {
         labelled("Seed", seed, "The same seed gives the same picture."),
         h("div", { class: "acts" }, h("button", { class: "primary" }, "Run"), form.lowest === null ? [h("button", { type: "button", onclick: offer("seeds") }, "Show seeds"), labelled("How many", number)] : h("button", { type: "button", onclick: offer("scales") }, "Show all scales")),
       ),
-      h("div", { class: "side" }, stage, choices, made),
+      h("div", { class: "side" }, choices, stage, made),
     ),
     h("details", { class: "about" }, h("summary", {}, "About this task"), form.help.map((part) => h("p", {}, part))),
   );

@@ -1,7 +1,7 @@
 // Training: a picture becomes a bundle, one scale after the other.
 
 import { pictures, post, store, upload, viewOf, whileShown } from "./api.js";
-import { attempt, duration, fill, h, labelled } from "./dom.js";
+import { attempt, duration, h, labelled, refill } from "./dom.js";
 import { entryField } from "./fields.js";
 import { chooser, takesDrops } from "./library.js";
 import { commandLine } from "./results.js";
@@ -49,12 +49,12 @@ export function train(root, picture) {
     labelled("For", purpose, "Some tasks want their networks trained in a way of their own."),
     labelled("Longer side", size, "In pixels, of the finest scale."),
     h("details", {}, h("summary", {}, "More settings"), labelled("Seed", seed, "The same seed trains the same bundle."), labelled("Settings", more, "name=value, separated by spaces; singan-tk train --settings lists them.")),
-    h("button", { class: "primary" }, "Train"),
+    h("div", { class: "acts" }, h("button", { class: "primary" }, "Train")),
   );
   const trainings = h("div", { class: "trainings" });
   root.append(h("h1", {}, "Train"), h("p", { class: "lead" }, "One picture becomes a pyramid of small networks, kept as one file: a bundle."), takesDrops(h("div", { class: "split" }, form, h("div", { class: "side" }, h("div", { class: "stage" }, image), trainings)), take));
   look();
-  const draw = () => fill(trainings, [...store.tickets.values()].filter((ticket) => ticket.kind === "train").reverse().map(training));
+  const draw = () => refill(trainings, [...store.tickets.values()].filter((ticket) => ticket.kind === "train").reverse().map(training));
   draw();
   whileShown(trainings, "ticket", draw);
 }
@@ -79,8 +79,8 @@ function training(ticket) {
     h(
       "p",
       { class: "acts" },
-      active ? h("button", { type: "button", onclick: act("stop") }, "Stop") : null,
-      ["stopped", "failed"].includes(ticket.state) ? h("button", { type: "button", onclick: act("go-on") }, "Go on") : null,
+      active ? h("button", { type: "button", "data-key": `stop-${ticket.number}`, onclick: act("stop") }, "Stop") : null,
+      ["stopped", "failed"].includes(ticket.state) ? h("button", { type: "button", "data-key": `go-on-${ticket.number}`, onclick: act("go-on") }, "Go on") : null,
       step.results.map((name) => h("a", { class: "button", href: `#task/generate/bundle/${encodeURIComponent(name)}` }, `Use ${name}`)),
     ),
   );
@@ -97,5 +97,6 @@ function scaleBox(ticket, [height, width], scale) {
   const seen = progress.seen?.[scale] ?? [];
   const look = (what) => h("figure", {}, h("img", { alt: `${what}, scale ${scale}`, src: `/api/trainings/${ticket.number}/${scale}/${what}` }), h("figcaption", {}, what));
   const image = seen.length ? h("div", { class: "looks" }, seen.map(look)) : h("img", { alt: "", src: viewOf(picture, Math.max(height, width)), loading: "lazy" });
-  return h("li", { class: state, "aria-current": now ? "step" : null }, image, h("strong", {}, `Scale ${scale}`), h("span", {}, `${width} \u00d7 ${height}`), h("span", {}, told));
+  const shown = iterations === 0 && progress.scale !== undefined ? "done" : state;
+  return h("li", { class: shown, "aria-current": now ? "step" : null }, image, h("strong", {}, `Scale ${scale}`), h("span", {}, `${width} \u00d7 ${height}`), h("span", {}, told));
 }

@@ -27,14 +27,15 @@ def bundle(tiny_bundle_path: Path, tmp_path: Path) -> Path:
 def test_a_result_has_its_job_without_paths(bundle: Path, cutout: Path, tk: Call, name: str) -> None:
     command = ("run", "harmonize", "-b", bundle, "--paste", cutout, "--at", "3,4", "--as-trained", "-o", name)
     assert tk(*command).status == 0
-    (told,) = objects(tk("info", name, "--json").out)
+    (shown,) = objects(tk("info", name, "--json").out)
+    told = shown["origin"]
     assert (told["task"], told["bundle"], told["seed"]) == ("harmonize", "photo.sgb", 0)
     assert (told["options"]["paste"], told["options"]["at"]) == (["cutout.png"], ["3,4"])
     assert told["files"] == [{"name": path.name, "sha256": digest_of(path)} for path in (bundle, cutout)]
     assert str(bundle.parent) not in json.dumps(told)
-    shown = tk("info", name).out
-    assert "harmonize" in shown
-    assert digest_of(cutout) in shown
+    text = tk("info", name).out
+    assert "harmonize" in text
+    assert digest_of(cutout) in text
 
 
 def test_many_have_the_bytes_of_one(bundle: Path, tk: Call) -> None:
@@ -78,8 +79,9 @@ def test_what_is_no_job_is_none(tmp_path: Path, tk: Call, text: str) -> None:
 
 def test_what_steers_a_terminal_is_escaped(tmp_path: Path, tk: Call) -> None:
     path = tmp_path / "x.png"
-    job = {"task": "\x1b[31mred", "options": {"\x1b]0;": "\x07"}, "files": [3, {"name": "\x1b"}]}
+    job = {"text": 1, "task": "\x1b[31mred", "options": {"\x1b]0;": "\x07"}, "files": [3, {"name": "\x1b"}]}
     write_picture(Picture(np.zeros((3, 3, 3), np.uint8), tags=Tags(origin=json.dumps(job))), path)
     done = tk("info", path)
     assert done.status == 0
     assert "\x1b" not in done.out
+    assert objects(tk("info", path, "--json").out)[0]["origin"] == job

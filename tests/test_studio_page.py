@@ -104,7 +104,7 @@ def page(folder: Path, variables: dict[str, str]) -> Iterator[Page]:
         try:
             assert process.stdout
             url = json.loads(process.stdout.readline())["url"]
-            page = browser.new_page(viewport={"width": 1280, "height": 900})
+            page = browser.new_context(viewport={"width": 1280, "height": 900}).new_page()
             page.set_default_timeout(30_000)
             errors: list[str] = []
             page.on("pageerror", lambda error: errors.append(str(error)))
@@ -239,6 +239,25 @@ def test_a_strangers_task_has_its_page(
     assert "--strength 0.9" in shown
     made = made_by(shown, folder, variables, tmp_path / "other", "photo-tint.png")
     assert downloaded(page) == made
+
+
+def test_every_tab_sees_the_queue_and_can_stop_it(page: Page) -> None:
+    page.click("nav >> text=Train")
+    page.get_by_label("Picture").select_option("photo.png")
+    page.get_by_label("Preset").select_option("draft")
+    page.get_by_text("More settings").click()
+    long = "patches_to=0 min_size=12 iterations=5000 finest_iterations=5000 channels=8 max_channels=8 crop=24"
+    page.get_by_label("Settings", exact=True).fill(long)
+    page.get_by_role("button", name="Train", exact=True).click()
+    other = page.context.new_page()
+    other.goto(page.url.partition("#")[0])
+    other.wait_for_selector(".ticket.running progress")
+    other.wait_for_selector(".ticket >> text=left")  # redrawn a few times a second from here on
+    other.locator(".ticket >> text=Stop").focus()
+    other.wait_for_timeout(600)
+    other.keyboard.press("Enter")
+    page.wait_for_selector(".training >> text=Go on")
+    page.wait_for_selector(".ticket.stopped")
 
 
 def test_what_goes_wrong_is_said(page: Page, folder: Path, tiny_bundle_path: Path) -> None:

@@ -86,7 +86,7 @@ def _show_origin(console: Console, path: Path) -> None:
     if origin is None:
         raise PictureError(f"{path} is a picture and no bundle, and does not say how it was made")
     if console.mode == "json":
-        console.result("", **origin)
+        console.result("", picture=str(path), origin=origin)
         return
     told = {name: value for name, value in origin.items() if name not in ("options", "files", "toolkit")}
     options, files = origin.get("options"), origin.get("files")

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import time
+import warnings
 from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
@@ -24,9 +25,11 @@ from singan_toolkit.imaging.pictures import Picture, read_picture, write_picture
 pytest.importorskip("starlette", reason="the studio's extra is not installed")
 pytest.importorskip("httpx", reason="httpx, which asks the studio, is not installed")
 
-from starlette.testclient import TestClient
-
 from singan_toolkit.studio.server import app_of
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # of a successor of httpx
+    from starlette.testclient import TestClient
 
 
 @pytest.fixture

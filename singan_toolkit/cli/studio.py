@@ -49,7 +49,8 @@ def studio(console: Console, folder: Path, host: str | None, port: int | None) -
         if port is not None:
             raise OSError(f"cannot listen on {address}, port {port}: {error.strerror or error}") from error
         listening = socket.create_server((address, 0), family=family)
-    shown = f"[{address}]" if ":" in address else address
+    named = socket.gethostname() if address in ("0.0.0.0", "::") else address  # what others can ask for
+    shown = f"[{named}]" if ":" in named else named
     url = f"http://{shown}:{listening.getsockname()[1]}/" + (f"?token={token}" if token else "")
     config = uvicorn.Config(app, log_config=None, access_log=False, lifespan="on", timeout_graceful_shutdown=1)
     console.note("the studio runs until Ctrl-C")

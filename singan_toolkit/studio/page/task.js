@@ -32,6 +32,12 @@ export function task(root, form, given) {
     return first(one ? one.of.filter((name) => !placed.some((other) => other.paste === name)) : picture ? [picture.name] : []);
   };
 
+  // What a result is compared with: an edit or a painting that was given whole, or the picture.
+  const before = () => {
+    const whole = form.fields.find((field) => field.kind === "painting" && read(field.name) && (field.keeps === "picture" || named(read(field.name))));
+    return whole ? read(whole.name) : base();
+  };
+
   function changed(field) {
     if (field && PLACED.includes(field.kind) && board) return board.write(placement());
     if (!field || ["picture", "mask", "painting"].includes(field.kind)) return look();
@@ -128,7 +134,7 @@ export function task(root, form, given) {
     const step = ticket.steps[index];
     const source = previewOf(ticket, index);
     if (form.makes === "clips") fill(stage, boardOf(h("img", { src: source, alt: step.label })));
-    else compare(stage, viewOf(base()), source, step.label);
+    else compare(stage, viewOf(before()), source, step.label);
     const taken = h("button", { type: "button", class: "primary", onclick: () => attempt(async () => {
       const kept = await keep(ticket, index);
       if (!kept) return;
@@ -154,7 +160,7 @@ export function task(root, form, given) {
     turns++;
     board = null;
     if (named(name).kind === "clip") fill(stage, boardOf(h("img", { src: fileOf(name, true), alt: name })), h("p", { class: "caption" }, name));
-    else compare(stage, viewOf(base()), viewOf(name), name);
+    else compare(stage, viewOf(before()), viewOf(name), name);
     stage.append(h("div", { class: "acts" }, h("button", { type: "button", onclick: look }, "Back to the input")));
   }
 

@@ -15,7 +15,7 @@ export async function painting(place, base, kind, done) {
   const board = boardOf(under, canvas, pen);
   board.classList.add(kind);
   const paint = canvas.getContext("2d");
-  const size = h("input", { type: "range", min: 1, max: 100, value: 25, oninput: () => drawPen() });
+  const size = h("input", { type: "range", min: 1, max: 100, value: 40, oninput: () => drawPen() });
   const colour = h("input", { type: "color", value: "#3a7d44" });
   const tools = ["brush", "eraser", ...(kind === "mask" ? [] : ["pick"])].map((name) => h("button", { type: "button", class: "small", "data-tool": name, onclick: () => use(name) }, { brush: "Brush", eraser: "Eraser", pick: "Pick colour" }[name]));
   let strokes = [];

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from singan_toolkit.evaluation.evaluate import evaluate
     from singan_toolkit.imaging.pictures import Picture
     from singan_toolkit.jobs import train
+    from singan_toolkit.tasks.fields import Angle, Extent, MaskFile, Mirror, PaintedFile, PictureFile, Position
     from singan_toolkit.tasks.hooks import CONTRACT, hookimpl
     from singan_toolkit.tasks.injection import Change, Edge, Injected
     from singan_toolkit.tasks.runner import run
@@ -38,18 +39,25 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CONTRACT",
+    "Angle",
     "Bundle",
     "BundleError",
     "Candidates",
     "Change",
     "Edge",
+    "Extent",
     "Injected",
     "Injection",
     "InputError",
+    "MaskFile",
+    "Mirror",
     "Output",
+    "PaintedFile",
     "Picture",
     "PictureError",
+    "PictureFile",
     "Plan",
+    "Position",
     "Profile",
     "Result",
     "Retraining",
@@ -75,6 +83,7 @@ _ROOMS = {
     "evaluation.evaluate": ("evaluate",),
     "imaging.pictures": ("Picture",),
     "jobs": ("train",),
+    "tasks.fields": ("Angle", "Extent", "MaskFile", "Mirror", "PaintedFile", "PictureFile", "Position"),
     "tasks.hooks": ("CONTRACT", "hookimpl"),
     "tasks.injection": ("Change", "Edge", "Injected"),
     "tasks.runner": ("run",),

@@ -10,7 +10,8 @@ import time
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Self
 
@@ -19,10 +20,11 @@ from pydantic import BaseModel, ConfigDict, JsonValue
 
 from singan_toolkit.bundle import Bundle
 from singan_toolkit.errors import Failed, failure
+from singan_toolkit.imaging.origin import MAX_BYTES
 from singan_toolkit.imaging.pictures import Picture, read_picture
 from singan_toolkit.tasks.manager import installed_plugins
 from singan_toolkit.tasks.options import complete_options
-from singan_toolkit.tasks.task import Output, Profile
+from singan_toolkit.tasks.task import Output, Profile, Result
 from singan_toolkit.training.events import Event, Observer, ignore
 from singan_toolkit.training.presets import DEFAULT_PRESET
 from singan_toolkit.training.settings import Settings, settings_of
@@ -231,7 +233,21 @@ class RunJob(_Job):
         from singan_toolkit.tasks.runner import run
 
         how = dict(scale=self.scale, seed=self.seed, device=self.device, observer=observer)
-        return run(Bundle.load(self.bundle), self.task, **how, **self.options)  # type: ignore[arg-type]
+        output = run(Bundle.load(self.bundle), self.task, **how, **self.options)  # type: ignore[arg-type]
+        origin = self.origin
+        return replace(output, results=[_marked(result, origin) for result in output.results])
+
+    @property
+    def origin(self) -> str:
+        """What results say of how they were made, as JSON in ASCII: the names of files and no paths, and their digests.
+
+        Empty where that is more than a picture's file should hold.
+        """
+        names = {str(path): path.name for path in self.files}
+        files = [{"name": path.name, "sha256": _digest_or_none(path)} for path in self.files]
+        asked = _replaced(self.model_dump(mode="json"), names)
+        text = json.dumps({"toolkit": version("singan-toolkit"), **asked, "files": files}, sort_keys=True)
+        return text if len(text) <= MAX_BYTES else ""
 
 
 @dataclass(frozen=True)
@@ -297,6 +313,20 @@ def train(
     read = read_picture(picture)
     job = TrainingJob.of(read.name, preset=preset, task=task, seed=seed, device=device, **settings)
     return job.run(observer, read, Path(checkpoint) if checkpoint else None)
+
+
+def _digest_or_none(path: Path) -> str | None:
+    try:
+        return digest_of(path)
+    except OSError:  # a pipe, which was read and is empty now
+        return None
+
+
+def _marked(result: Result, origin: str) -> Result:
+    picture = result.picture
+    if not isinstance(picture, Picture) or not origin:
+        return result
+    return replace(result, picture=replace(picture, tags=replace(picture.tags, origin=origin)))
 
 
 def _jsonable(value: Any) -> Any:

@@ -11,7 +11,7 @@ import pytest
 
 from command_line import Call, Done, assert_one_sentence, objects
 from singan_toolkit import Bundle, Result
-from singan_toolkit.cli.output import write_results
+from singan_toolkit.batch.results import write_results
 from singan_toolkit.imaging.pictures import Picture, read_picture, write_picture
 
 

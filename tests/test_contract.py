@@ -276,6 +276,7 @@ def test_what_version_1_promises_is_there() -> None:
         *("CONTRACT", "Bundle", "BundleError", "Candidates", "Change", "Edge", "Injected", "Injection", "InputError"),
         *("Output", "Picture", "PictureError", "Plan", "Profile", "Result", "Retraining", "Task", "TaskError"),
         *("ToolkitError", "TrainingError", "UnavailableError", "UsageError", "hookimpl", "load", "run", "train"),
+        *("PictureFile", "MaskFile", "PaintedFile", "Position", "Extent", "Angle", "Mirror"),
     } <= set(st.__all__)
     signatures = {
         name: list(inspect.signature(function).parameters)

@@ -31,6 +31,7 @@ ELSEWHERE = {
     ("docs/pipelines.md", "make"): "tests/test_pipelines.py",
     ("docs/pipelines.md", "cron"): "tests/test_pipelines.py",
     ("docs/performance.md", "sh"): "tests/test_bench.py",
+    ("docs/studio.md", "sh"): "tests/test_studio_page.py",
     ("docs/plugins.md", "sh"): "tests/test_plugin_new.py",
     ("docs/plugins.md", "toml"): "tests/test_plugin_new.py",
     ("docs/plugins.md", "python"): "tests/test_docs.py",

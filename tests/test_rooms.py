@@ -23,7 +23,7 @@ FLOORS = [
     {"importing", "tasks"},
     {"jobs"},
     {"batch"},
-    {"bench", "evaluation", "testing"},
+    {"bench", "evaluation", "studio", "testing"},
     {"cli"},
     {"__main__"},
 ]

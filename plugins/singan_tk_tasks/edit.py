@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from singan_toolkit import Change, Edge, Injected, Injection, Task, TaskError, hookimpl
+from singan_toolkit import (
+    Change,
+    Edge,
+    Injected,
+    Injection,
+    MaskFile,
+    PaintedFile,
+    PictureFile,
+    Task,
+    TaskError,
+    hookimpl,
+)
 
 if TYPE_CHECKING:
     import numpy as np
 
     from singan_toolkit import Bundle, Picture
 
-_file = click.Path(dir_okay=False, path_type=Path)
 EDGE = Edge(grow=0.02, fade=0.03)
 """Wide: a change has to grow together with what is around it."""
 
@@ -32,11 +41,11 @@ class Edit(Injected):
     injection = Injection(default=2)
     edge = EDGE
     options = (
-        click.Option(["--edit"], type=_file, required=True, help="The edited picture."),
-        click.Option(["--mask"], type=_file, help="White where it was edited.  [default: found]"),
+        click.Option(["--edit"], type=PaintedFile(over=("picture",)), required=True, help="The edited picture."),
+        click.Option(["--mask"], type=MaskFile(of=("edit",)), help="White where it was edited.  [default: found]"),
         click.Option(
             ["--picture"],
-            type=_file,
+            type=PictureFile(),
             help="The original, of the edited picture's size.  [default: the edited picture outside the mask]",
         ),
         EDGE.option,

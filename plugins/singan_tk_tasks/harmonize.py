@@ -4,18 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from singan_tk_tasks.disturbed import disturbed
 from singan_toolkit import (
+    Angle,
     Change,
     Edge,
+    Extent,
     Injected,
     Injection,
+    MaskFile,
+    Mirror,
+    PictureFile,
     Plan,
+    Position,
     Profile,
     Retraining,
     Task,
@@ -28,8 +33,6 @@ if TYPE_CHECKING:
     from singan_toolkit import Bundle
 
 T = TypeVar("T")
-
-_file = click.Path(dir_okay=False, path_type=Path)
 
 EDGE = Edge(grow=0.008, fade=0.012)
 """Narrow: what the networks lay around an object has less of the picture's stroke than the picture has there."""
@@ -51,31 +54,38 @@ class Harmonize(Injected):
     edge = EDGE
     profile = Profile(undoes=disturbed)
     options = (
-        click.Option(["--paste"], type=_file, multiple=True, help="Cut-out: a picture with alpha, or with --mask."),
-        click.Option(["--composite"], type=_file, help="Picture with the object already pasted; needs --mask."),
+        click.Option(
+            ["--paste"], type=PictureFile(), multiple=True, help="Cut-out: a picture with alpha, or with --mask."
+        ),
+        click.Option(["--composite"], type=PictureFile(), help="Picture with the object already pasted; needs --mask."),
         click.Option(
             ["--mask"],
-            type=_file,
+            type=MaskFile(of=("composite", "paste")),
             multiple=True,
             help="White where the object is: in the cut-out, or in the composite.",
         ),
-        click.Option(["--background"], type=_file, help="Picture to paste on.  [default: the training picture]"),
+        click.Option(
+            ["--background"], type=PictureFile(), help="Picture to paste on.  [default: the training picture]"
+        ),
         click.Option(
             ["--at"],
+            type=Position("paste", on=("background",)),
             multiple=True,
             help="Where to paste: X,Y in pixels (top left corner), X%,Y%, or top-left, bottom ...  [default: center]",
         ),
         click.Option(
             ["--size"],
+            type=Extent("paste", on=("background",)),
             multiple=True,
             help="Size to paste at: WxH or N (longer side) in pixels, or N% of the picture.  [default: its own]",
         ),
         click.Option(
-            ["--rotate"], type=float, multiple=True, help="Degrees to turn it by, counter-clockwise.  [default: 0]"
+            ["--rotate"],
+            type=Angle("paste", on=("background",)),
+            multiple=True,
+            help="Degrees to turn it by, counter-clockwise.  [default: 0]",
         ),
-        click.Option(
-            ["--flip"], type=click.Choice(["horizontal", "vertical", "both"]), multiple=True, help="Mirror it."
-        ),
+        click.Option(["--flip"], type=Mirror("paste", on=("background",)), multiple=True, help="Mirror it."),
         click.Option(
             ["--adapt/--as-trained"],
             default=True,

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from singan_toolkit import Injection, Output, Plan, Result, Retraining, Task, hookimpl
+from singan_toolkit import Injection, Output, PaintedFile, Plan, Result, Retraining, Task, hookimpl
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -16,8 +15,6 @@ if TYPE_CHECKING:
 
 COLORS = 5
 """Colours that a quantized painting comes down to, as in the official code."""
-
-_file = click.Path(dir_okay=False, path_type=Path)
 
 
 class PaintToImage(Task):
@@ -30,7 +27,7 @@ class PaintToImage(Task):
     name = "paint2image"
     injection = Injection(default=3)
     options = (
-        click.Option(["--paint"], type=_file, required=True, help="The painting."),
+        click.Option(["--paint"], type=PaintedFile(keeps="layer"), required=True, help="The painting."),
         click.Option(
             ["--quantize"],
             is_flag=True,

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import math
 import re
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import click
 
-from singan_toolkit import Injection, Output, Plan, Result, Task, TaskError, hookimpl
+from singan_toolkit import Injection, Output, PictureFile, Plan, Result, Task, TaskError, hookimpl
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -44,7 +43,7 @@ class Retarget(Task):
         ),
         click.Option(
             ["--picture"],
-            type=click.Path(dir_okay=False, path_type=Path),
+            type=PictureFile(),
             help="The training picture in its full resolution: the result has that resolution and its detail.",
         ),
     )

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from singan_toolkit import Output, Plan, Profile, Result, Task, TaskError, hookimpl
+from singan_toolkit import Output, PictureFile, Plan, Profile, Result, Task, TaskError, hookimpl
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -36,7 +35,7 @@ class SuperResolution(Task):
         click.Option(["--factor"], type=click.FloatRange(1.1, 16), default=4, show_default=True, help="Enlargement."),
         click.Option(
             ["--picture"],
-            type=click.Path(dir_okay=False, path_type=Path),
+            type=PictureFile(),
             help="The training picture in its full resolution.  [default: at the size it was trained at]",
         ),
     )

@@ -21,6 +21,7 @@ from singan_toolkit.cli.info import info
 from singan_toolkit.cli.listing import plugins, tasks
 from singan_toolkit.cli.plugin import plugin
 from singan_toolkit.cli.run import run
+from singan_toolkit.cli.studio import studio
 from singan_toolkit.cli.train import train
 from singan_toolkit.tasks.manager import OWN_COMMANDS
 from singan_toolkit.words import did_you_mean
@@ -46,7 +47,7 @@ def cli() -> None:
     """Train a pyramid of tiny GANs on one picture, keep it as one file, and make new pictures with it."""
 
 
-for command in (train, run, evaluate, info, tasks, plugins, plugin, demo, bench, batch, import_):
+for command in (train, run, evaluate, info, tasks, plugins, plugin, demo, bench, batch, import_, studio):
     cli.add_command(command)
     OWN_COMMANDS.add(str(command.name))
 

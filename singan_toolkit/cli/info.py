@@ -1,4 +1,4 @@
-"""``singan-tk info``: what a bundle holds."""
+"""``singan-tk info``: what a bundle holds, and how a picture was made."""
 
 from __future__ import annotations
 
@@ -23,10 +23,13 @@ if TYPE_CHECKING:
 )
 @output_options
 def info(console: Console, bundle: Path, image: str | None) -> None:
-    """Show what a BUNDLE holds and how it was trained."""
+    """Show what a BUNDLE holds and how it was trained; or, of a picture that was made here, how."""
     from singan_toolkit.bundle import Bundle
     from singan_toolkit.training.presets import OFFICIAL
 
+    if not image and _is_picture(bundle):
+        _show_origin(console, bundle)
+        return
     if image:
         if is_folder(image):
             raise click.UsageError(f"cannot write {image}: it is a folder; give a file")
@@ -63,6 +66,35 @@ def info(console: Console, bundle: Path, image: str | None) -> None:
     if image:
         _write_image(loaded, Path(image))
         console.note(f"wrote {image}: the training picture and the reconstruction from z*")
+
+
+def _is_picture(path: Path) -> bool:
+    from singan_toolkit.imaging.formats import format_of
+
+    try:
+        with path.open("rb") as file:
+            return bool(format_of(file.read(64)))
+    except OSError:
+        return False
+
+
+def _show_origin(console: Console, path: Path) -> None:
+    from singan_toolkit.errors import PictureError
+    from singan_toolkit.imaging.origin import read_origin
+
+    origin = read_origin(path)
+    if origin is None:
+        raise PictureError(f"{path} is a picture and no bundle, and does not say how it was made")
+    if console.mode == "json":
+        console.result("", picture=str(path), origin=origin)
+        return
+    told = {name: value for name, value in origin.items() if name not in ("options", "files", "toolkit")}
+    options, files = origin.get("options"), origin.get("files")
+    told |= options if isinstance(options, dict) else {}
+    console.result(f"{path}: made by singan-toolkit {origin.get('toolkit')}, as its file says")
+    console.rows("Job", ("option", "value"), [(str(k), str(v)) for k, v in told.items() if v not in (None, [])])
+    rows = [(str(one.get("name")), str(one.get("sha256"))) for one in files or () if isinstance(one, dict)]
+    console.rows("Made of", ("file", "SHA-256"), rows)
 
 
 def _write_image(bundle: Bundle, target: Path) -> None:

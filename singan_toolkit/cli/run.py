@@ -139,7 +139,8 @@ def _run(
         if output:
             _check(task, output, as_sheet, bundle_path, options)
 
-        from singan_toolkit.cli.output import write_results, write_to_stdout
+        from singan_toolkit.batch.results import write_results
+        from singan_toolkit.cli.output import write_to_stdout
         from singan_toolkit.jobs import RunJob
 
         finished = _finished(console, RunJob.of(bundle_path, task.name, **options))
@@ -173,7 +174,7 @@ def _finished(console: Console, job: RunJob) -> Output:
 
 
 def _check(task: Task, output: str, as_sheet: bool, bundle_path: Path, options: dict[str, Any]) -> None:
-    from singan_toolkit.cli.output import ENDINGS
+    from singan_toolkit.batch.results import ENDINGS
     from singan_toolkit.imaging.pictures import check_holds, read_picture
 
     path, endings = Path(output), ENDINGS[task.makes]

@@ -96,8 +96,8 @@ def run_many(
     """
     from singan_toolkit.batch.combine import combine, stem_of
     from singan_toolkit.batch.inputs import BUNDLE_ENDING, Input, find_inputs
+    from singan_toolkit.batch.results import ENDINGS
     from singan_toolkit.batch.work import Work
-    from singan_toolkit.cli.output import ENDINGS
     from singan_toolkit.imaging.pictures import readable_endings
     from singan_toolkit.jobs import RunJob
 

@@ -43,11 +43,13 @@ class Tags:
         profile: ICC profile of the pixels' colours: of RGB, or of grey where they are grey. None for sRGB.
         dpi: Pixels per inch, horizontally and vertically.
         exif: EXIF block, without orientation, size and preview.
+        origin: How the picture was made, as JSON in ASCII; written, and never read from what was given.
     """
 
     profile: bytes | None = None
     dpi: tuple[float, float] | None = None
     exif: bytes | None = None
+    origin: str | None = None
 
 
 UNTAGGED = Tags()

@@ -14,6 +14,7 @@ import tifffile
 from PIL import ExifTags, Image
 
 from singan_toolkit.imaging.decoding import Tags
+from singan_toolkit.imaging.origin import jpeg_comment, png_chunk, xmp
 
 _FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP", ".bmp": "BMP"}
 _FORMATS |= {".tif": "TIFF", ".tiff": "TIFF"}
@@ -23,6 +24,7 @@ _OPTIONS: dict[str, dict[str, Any]] = {
     "WEBP": {"lossless": True, "exact": True},
 }
 _MOST_EXIF_OF_JPEG = 65533
+_XMP_TAG = 700
 
 
 def encode(pixels: np.ndarray, ending: str, tags: Tags) -> bytes:
@@ -39,10 +41,21 @@ def encode(pixels: np.ndarray, ending: str, tags: Tags) -> bytes:
     options = _OPTIONS.get(name, {}) | {"icc_profile": tags.profile, "dpi": tags.dpi, "exif": tags.exif}
     if name == "JPEG" and len(tags.exif or b"") > _MOST_EXIF_OF_JPEG:
         del options["exif"]
+    if tags.origin and name == "JPEG":
+        options["comment"] = jpeg_comment(tags.origin)
+    elif tags.origin and name == "WEBP":
+        options["xmp"] = xmp(tags.origin)
+    elif tags.origin and name == "TIFF":
+        options["tiffinfo"] = {_XMP_TAG: xmp(tags.origin)}
     plain = pixels[..., 0] if pixels.shape[2] == 1 else pixels
     given = {key: value for key, value in options.items() if value is not None}
     encoded: bytes = iio.imwrite("<bytes>", plain, plugin="pillow", extension=ending, **given)
-    return encoded
+    return _with_chunk(encoded, png_chunk(tags.origin)) if tags.origin and name == "PNG" else encoded
+
+
+def _with_chunk(png: bytes, chunk: bytes) -> bytes:
+    head = 8 + 25  # signature and IHDR
+    return png[:head] + chunk + png[head:]
 
 
 def _deep_png(pixels: np.ndarray, tags: Tags) -> bytes:
@@ -56,9 +69,8 @@ def _deep_png(pixels: np.ndarray, tags: Tags) -> bytes:
         chunks.append((b"eXIf", tags.exif.removeprefix(b"Exif\0\0")))
     packed = (struct.pack(">I", len(data)) + kind + data for kind, data in chunks)
     checks = (struct.pack(">I", zlib.crc32(kind + data)) for kind, data in chunks)
-    head = 8 + 25  # signature and IHDR
     extra = b"".join(chunk + check for chunk, check in zip(packed, checks, strict=True))
-    return bytes(encoded[:head]) + extra + bytes(encoded[head:])
+    return _with_chunk(bytes(encoded), (png_chunk(tags.origin) if tags.origin else b"") + extra)
 
 
 def _deep_tiff(pixels: np.ndarray, tags: Tags) -> bytes:
@@ -74,9 +86,14 @@ def _deep_tiff(pixels: np.ndarray, tags: Tags) -> bytes:
         resolutionunit="INCH" if tags.dpi else None,
         metadata=None,
         software=False,
-        extratags=_texts(tags.exif),
+        extratags=_texts(tags.exif) + _packet(tags.origin),
     )
     return buffer.getvalue()
+
+
+def _packet(origin: str | None) -> list[tuple[int, int, int, bytes, bool]]:
+    packet = xmp(origin) if origin else b""
+    return [(_XMP_TAG, 1, len(packet), packet, True)] if packet else []
 
 
 def _texts(exif: bytes | None) -> list[tuple[int, int, int, bytes, bool]]:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from singan_toolkit import Injection, Output, Plan, Result, Task, TaskError, hookimpl
+from singan_toolkit import Injection, MaskFile, Output, PictureFile, Plan, Result, Task, TaskError, hookimpl
 
 if TYPE_CHECKING:
     import numpy as np
@@ -20,8 +19,6 @@ singan_contract = 1
 
 GROW, FADE = 0.01, 0.01
 """Dilation and feathering of the mask, as shares of the picture's longer side."""
-
-_file = click.Path(dir_okay=False, path_type=Path)
 
 
 @dataclass(frozen=True)
@@ -48,8 +45,15 @@ class Inpaint(Task):
     keeps = ("picture",)
     injection = Injection(default=2)
     options = (
-        click.Option(["--mask"], type=_file, required=True, help="White where to fill; of the picture's size."),
-        click.Option(["--picture"], type=_file, help="What to fill, at any size.  [default: the training picture]"),
+        click.Option(
+            ["--mask"],
+            type=MaskFile(of=("picture",)),
+            required=True,
+            help="White where to fill; of the picture's size.",
+        ),
+        click.Option(
+            ["--picture"], type=PictureFile(), help="What to fill, at any size.  [default: the training picture]"
+        ),
         click.Option(["-n", "--count"], type=click.IntRange(1), default=1, show_default=True, help="Variants to draw."),
     )
 

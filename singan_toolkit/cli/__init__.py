@@ -15,6 +15,7 @@ from singan_toolkit.cli.batch import batch
 from singan_toolkit.cli.bench import bench
 from singan_toolkit.cli.console import Console, Group, printable, takes_colour
 from singan_toolkit.cli.demo import demo
+from singan_toolkit.cli.doctor import doctor
 from singan_toolkit.cli.evaluate import evaluate
 from singan_toolkit.cli.import_ import import_
 from singan_toolkit.cli.info import info
@@ -47,7 +48,7 @@ def cli() -> None:
     """Train a pyramid of tiny GANs on one picture, keep it as one file, and make new pictures with it."""
 
 
-for command in (train, run, evaluate, info, tasks, plugins, plugin, demo, bench, batch, import_, studio):
+for command in (train, run, evaluate, info, tasks, plugins, plugin, demo, doctor, bench, batch, import_, studio):
     cli.add_command(command)
     OWN_COMMANDS.add(str(command.name))
 

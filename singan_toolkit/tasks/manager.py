@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cache
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from singan_toolkit.batch.engines import Engine
 
 OWN_DISTRIBUTION = "singan-toolkit"
+NO_PLUGINS = "SINGAN_TK_NO_PLUGINS"
 OWN_ENGINES = ("local", "ray")
 OWN_COMMANDS: set[str] = set()
 """Names of the command line's own commands, which it adds as it registers them."""
@@ -73,16 +75,20 @@ class Plugins:
 
 @cache
 def installed_plugins() -> Plugins:
-    """Load every entry point of the group ``singan_toolkit``, our own first; what they print goes to stderr."""
+    """Load every entry point of the group ``singan_toolkit``, our own first; what they print goes to stderr.
+
+    Where the environment variable ``SINGAN_TK_NO_PLUGINS`` is set to anything, our own alone.
+    """
     with aside():
-        return load_plugins(entry_points(group=hooks.GROUP))
+        return load_plugins(entry_points(group=hooks.GROUP), strangers=not os.environ.get(NO_PLUGINS))
 
 
-def load_plugins(points: Any) -> Plugins:
+def load_plugins(points: Any, strangers: bool = True) -> Plugins:
     """Load some entry points.
 
     Args:
         points: Entry points, in any order. What the toolkit ships comes first, so that no plugin replaces it unseen.
+        strangers: Whether those of other distributions are loaded too; otherwise they are not even imported.
     """
     manager = pluggy.PluginManager(hooks.GROUP)
     manager.add_hookspecs(hooks)
@@ -92,6 +98,9 @@ def load_plugins(points: Any) -> Plugins:
         name, version = _distribution(point)
         record = PluginRecord(point.name, f"{name} {version}".strip(), point.value)
         plugins.records.append(record)
+        if name != OWN_DISTRIBUTION and not strangers:
+            record.error = f"not loaded, since {NO_PLUGINS} is set"
+            continue
         try:
             plugin = point.load()
             if problem := _problem_with_version(plugin):

@@ -109,6 +109,22 @@ class Bundle:
         """
         write_file(Path(path), self.manifest, self.tensors)
 
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the training picture, and what the bundle is."""
+        from base64 import b64encode
+        from html import escape
+
+        from singan_toolkit.imaging.pictures import Picture, encode_picture
+
+        training, sizes = self.manifest.training, self.geometry.sizes
+        shown = b64encode(encode_picture(Picture(self.picture), ".png")).decode()
+        scales = ", ".join(f"{width}x{height}" for height, width in sizes)
+        told = f"{self.name}: trained on {training.picture} with preset {training.preset}; scales {scales}"
+        return (
+            f'<figure style="margin:0"><img src="data:image/png;base64,{shown}" alt="" style="max-width:320px">'
+            f"<figcaption>{escape(told)}</figcaption></figure>"
+        )
+
     @classmethod
     def load(cls, path: Path | str) -> Bundle:
         """Open a bundle. Nothing is allocated on the file's word before the manifest, the sizes and the digest agree.

@@ -21,19 +21,26 @@ if TYPE_CHECKING:
     type=Target("the picture"),
     help="Write the training picture and its reconstruction, side by side.",
 )
+@click.option(
+    "--card",
+    type=Target("a card"),
+    help="Write a model card, Markdown with the front matter of the Hugging Face Hub, and its picture beside it.",
+)
 @output_options
-def info(console: Console, bundle: Path, image: str | None) -> None:
+def info(console: Console, bundle: Path, image: str | None, card: str | None) -> None:
     """Show what a BUNDLE holds and how it was trained; or, of a picture that was made here, how."""
     from singan_toolkit.bundle import Bundle
     from singan_toolkit.training.presets import OFFICIAL
 
-    if not image and _is_picture(bundle):
+    if not image and not card and _is_picture(bundle):
         _show_origin(console, bundle)
         return
-    if image:
-        if is_folder(image):
-            raise click.UsageError(f"cannot write {image}: it is a folder; give a file")
-        check_writable(Path(image), [bundle])
+    for target in filter(None, (image, card)):
+        if is_folder(target):
+            raise click.UsageError(f"cannot write {target}: it is a folder; give a file")
+        check_writable(Path(target), [bundle])
+    if card and Path(card).suffix != ".md":
+        raise click.UsageError(f"a card is Markdown: name it {Path(card).stem}.md")
     loaded = Bundle.load(bundle)
     manifest = loaded.manifest
     if console.mode == "json":
@@ -66,6 +73,21 @@ def info(console: Console, bundle: Path, image: str | None) -> None:
     if image:
         _write_image(loaded, Path(image))
         console.note(f"wrote {image}: the training picture and the reconstruction from z*")
+    if card:
+        shown = _write_card(loaded, bundle.name, Path(card))
+        console.note(f"wrote {card}, and {shown}, which it shows")
+
+
+def _write_card(bundle: Bundle, file: str, target: Path) -> Path:
+    from singan_toolkit.evaluation.card import card
+    from singan_toolkit.files import write_whole
+    from singan_toolkit.imaging.pictures import write_picture
+
+    shown = target.with_suffix(".png")
+    text, sheet = card(bundle, file, shown.name)
+    write_picture(sheet, shown)
+    write_whole(target, text.encode())
+    return shown
 
 
 def _is_picture(path: Path) -> bool:

@@ -48,8 +48,8 @@ def card(bundle: Bundle, file: str, picture: str) -> tuple[str, Picture]:
         "holds that picture.",
         f"![The training picture and {SAMPLES} samples]({quote(picture)})",
         "## Use",
-        f"```sh\npip install singan-toolkit\nsingan-tk run generate --bundle {shlex.quote(file)} --count 4 -o samples/\n"
-        f"singan-tk run harmonize --bundle {shlex.quote(file)} --paste object.png --at 60%,30% -o harmonized.png\n```",
+        f"```sh\npip install singan-toolkit\nsingan-tk run generate --bundle {shlex.quote(file)} -n 4 -o samples/\n"
+        f"singan-tk run harmonize --bundle {shlex.quote(file)} --paste object.png --at 60%,30%\n```",
         f"## Measures\n\nMeans over {SAMPLES} samples, seeds 0 to {SAMPLES - 1}.",
         _table(("measure", "value", "better"), rows),
         "## Training",

@@ -43,8 +43,9 @@ SHORTER = {
     "train": SHORT,
     "evaluate": ["--count", "2"],
     "demo": ["--help"],
+    "studio": ["--help"],
 }
-"""What commands that would take minutes are given besides; the gate runs the demo whole."""
+"""What commands that would take minutes are given besides; the gate runs the demo whole, and other tests the studio."""
 
 
 def blocks() -> Iterator[tuple[str, int, str, str]]:

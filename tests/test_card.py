@@ -49,6 +49,16 @@ def test_a_card_of_strange_texts(tk: Call, singan_bundle: Bundle, tmp_path: Path
     assert text.count("\n---\n") == 1
 
 
+def test_pictures_beside_a_card_stay(tk: Call, singan_bundle: Bundle, tmp_path: Path) -> None:
+    singan_bundle.save(tmp_path / "a.sgb")
+    for name in ("a.png", "a-samples.png"):
+        (tmp_path / name).write_text("the user's own")
+    assert tk("info", "a.sgb", "--card", "a.md").status == 0
+    assert {(tmp_path / name).read_text() for name in ("a.png", "a-samples.png")} == {"the user's own"}
+    (shown,) = re.findall(r"!\[.*\]\((.*)\)", (tmp_path / "a.md").read_text())
+    assert iio.imread(tmp_path / shown).ndim == 3
+
+
 def test_what_a_card_cannot_be(tk: Call, singan_bundle: Bundle, tmp_path: Path) -> None:
     singan_bundle.save(tmp_path / "a.sgb")
     assert_one_sentence(tk("info", "a.sgb", "--card", "card.txt"), 2, "a card is Markdown: name it card.md")

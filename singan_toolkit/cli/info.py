@@ -79,11 +79,12 @@ def info(console: Console, bundle: Path, image: str | None, card: str | None) ->
 
 
 def _write_card(bundle: Bundle, file: str, target: Path) -> Path:
+    from singan_toolkit.batch.results import free_path
     from singan_toolkit.evaluation.card import card
     from singan_toolkit.files import write_whole
     from singan_toolkit.imaging.pictures import write_picture
 
-    shown = target.with_suffix(".png")
+    shown = free_path(target.with_name(f"{target.stem}-samples"), ".png")  # which nobody named: what is there stays
     text, sheet = card(bundle, file, shown.name)
     write_picture(sheet, shown)
     write_whole(target, text.encode())

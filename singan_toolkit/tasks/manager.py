@@ -40,6 +40,7 @@ class PluginRecord:
         commands: Names of the commands that it added.
         engines: Names of the engines that it added.
         error: Why it, or a part of it, was skipped; empty where all is well.
+        unwanted: Whether it was skipped because the user wants none but the toolkit's own.
     """
 
     name: str
@@ -49,6 +50,7 @@ class PluginRecord:
     commands: list[str] = field(default_factory=list)
     engines: list[str] = field(default_factory=list)
     error: str = ""
+    unwanted: bool = False
 
 
 @dataclass(frozen=True)
@@ -99,7 +101,7 @@ def load_plugins(points: Any, strangers: bool = True) -> Plugins:
         record = PluginRecord(point.name, f"{name} {version}".strip(), point.value)
         plugins.records.append(record)
         if name != OWN_DISTRIBUTION and not strangers:
-            record.error = f"not loaded, since {NO_PLUGINS} is set"
+            record.error, record.unwanted = f"not loaded, since {NO_PLUGINS} is set", True
             continue
         try:
             plugin = point.load()

@@ -53,6 +53,15 @@ def test_a_missing_ffmpeg_is_told(tk: Call, monkeypatch: pytest.MonkeyPatch) -> 
     assert "broken: ffmpeg" in done.err
 
 
+def test_a_device_that_is_not_here_is_told_with_all_else(tk: Call) -> None:
+    done = tk("doctor", "--device", "abacus", "--json")
+    assert done.status == 1
+    found = {one["what"]: one for one in objects(done.out)}
+    assert found["device"] == {"what": "device", "found": found["device"]["found"], "state": "broken"}
+    assert "give auto, cpu, cuda or mps" in found["device"]["found"]
+    assert found["ffmpeg"]["state"] == "ok"
+
+
 @pytest.mark.slow
 def test_a_broken_plugin_is_told_and_can_be_left_out(stranger: dict[str, str]) -> None:
     done = run(stranger, "doctor", "--device", "cpu")

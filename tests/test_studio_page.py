@@ -119,16 +119,20 @@ def page(folder: Path, variables: dict[str, str]) -> Iterator[Page]:
             process.terminate()
 
 
-def train(page: Page, folder: Path) -> str:
-    """A tiny bundle, and the command line that is shown for it."""
+def ask_for_training(page: Page, settings: str) -> None:
     page.click("nav >> text=Train")
     page.get_by_label("Picture").select_option("photo.png")
     page.get_by_label("Preset").select_option("draft")
     page.get_by_label("Longer side").fill("40")
     page.get_by_text("More settings").click()
-    tiny = "iterations=8 finest_iterations=8 patches_to=0 min_size=12 factor=1.34 channels=8 max_channels=8 crop=24"
-    page.get_by_label("Settings", exact=True).fill(tiny)
+    small = "patches_to=0 min_size=12 channels=8 max_channels=8 crop=24"
+    page.get_by_label("Settings", exact=True).fill(f"{small} {settings}")
     page.get_by_role("button", name="Train", exact=True).click()
+
+
+def train(page: Page, folder: Path) -> str:
+    """A tiny bundle, and the command line that is shown for it."""
+    ask_for_training(page, "iterations=8 finest_iterations=8 factor=1.34")
     page.wait_for_selector("a:has-text('Use photo.sgb')", timeout=60_000)
     return page.locator(".training .command code").inner_text()
 
@@ -242,13 +246,7 @@ def test_a_strangers_task_has_its_page(
 
 
 def test_every_tab_sees_the_queue_and_can_stop_it(page: Page) -> None:
-    page.click("nav >> text=Train")
-    page.get_by_label("Picture").select_option("photo.png")
-    page.get_by_label("Preset").select_option("draft")
-    page.get_by_text("More settings").click()
-    long = "patches_to=0 min_size=12 iterations=5000 finest_iterations=5000 channels=8 max_channels=8 crop=24"
-    page.get_by_label("Settings", exact=True).fill(long)
-    page.get_by_role("button", name="Train", exact=True).click()
+    ask_for_training(page, "iterations=5000 finest_iterations=5000")
     other = page.context.new_page()
     other.goto(page.url.partition("#")[0])
     other.wait_for_selector(".ticket.running progress")

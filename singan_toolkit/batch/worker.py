@@ -91,7 +91,7 @@ class Worker:
                 self.process.join(STOP_SECONDS)
             self.process.kill()
             self.process.join()
-        self.process = None
+        self.process, self.ready = None, False
 
 
 def _serve(connection: Connection[Any, Any], threads: int) -> None:

@@ -14,6 +14,7 @@ import rich_click as click
 from click.exceptions import Exit
 
 from singan_toolkit.cli.console import Console, output_options
+from singan_toolkit.errors import UnavailableError
 
 PACKAGES = ("torch", "numpy", "scikit-image", "kornia", "imageio", "pillow", "safetensors", "click", "rich-click")
 EXTRAS = {
@@ -59,14 +60,21 @@ def _versions() -> Iterator[Finding]:
 
 
 def _devices(name: str) -> Iterator[Finding]:
-    import torch
-
+    try:
+        import torch
+    except (ImportError, OSError) as error:  # OSError: of a library that it wants
+        yield Finding("device", f"torch cannot be imported, so install it again: {told(error)}", "broken")
+        return
     from singan_toolkit.bench.machine import convolution_peak, processor_name
     from singan_toolkit.machine import cores
     from singan_toolkit.pyramid.device import pick_device
 
-    device = pick_device(name)
     yield Finding("processor", f"{processor_name()}, {cores()} cores, {torch.get_num_threads()} threads")
+    try:
+        device = pick_device(name)
+    except UnavailableError as error:
+        yield Finding("device", told(error), "broken")
+        return
     yield Finding("device", torch.cuda.get_device_name(device) if device.type == "cuda" else device.type)
     for precision in (torch.float32, torch.bfloat16):
         peak = convolution_peak(device, precision, SECONDS)
@@ -83,7 +91,9 @@ def _ffmpeg() -> Finding:
         said = subprocess.run([program, "-version"], capture_output=True, text=True, timeout=20, check=True).stdout
         return Finding("ffmpeg", " ".join(said.split()[:3]))
     except (ImportError, OSError, RuntimeError, subprocess.SubprocessError) as error:
-        return Finding("ffmpeg", f"does not run, so no MP4 can be written: {' '.join(str(error).split())}", "broken")
+        return Finding(
+            "ffmpeg", f"does not run, so no MP4 can be written; install imageio-ffmpeg again: {told(error)}", "broken"
+        )
 
 
 def _extras() -> Iterator[Finding]:
@@ -99,4 +109,12 @@ def _plugins() -> Iterator[Finding]:
 
     for record in installed_plugins().records:
         state: State = "not loaded" if record.unwanted else "broken" if record.error else "ok"
-        yield Finding(f"plugin {record.name}", record.error or record.distribution, state)
+        found = f"{record.distribution}, which is to be updated or removed: {record.error}"
+        yield Finding(
+            f"plugin {record.name}", found if state == "broken" else record.error or record.distribution, state
+        )
+
+
+def told(error: Exception) -> str:
+    """What an error says, in one line."""
+    return " ".join(str(error).split())

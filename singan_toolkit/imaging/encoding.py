@@ -14,7 +14,7 @@ import tifffile
 from PIL import ExifTags, Image
 
 from singan_toolkit.imaging.decoding import Tags
-from singan_toolkit.imaging.origin import jpeg_comment, png_chunk, xmp
+from singan_toolkit.imaging.origin import XMP_TAG, jpeg_comment, png_chunk, xmp
 
 _FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP", ".bmp": "BMP"}
 _FORMATS |= {".tif": "TIFF", ".tiff": "TIFF"}
@@ -24,7 +24,6 @@ _OPTIONS: dict[str, dict[str, Any]] = {
     "WEBP": {"lossless": True, "exact": True},
 }
 _MOST_EXIF_OF_JPEG = 65533
-_XMP_TAG = 700
 
 
 def encode(pixels: np.ndarray, ending: str, tags: Tags) -> bytes:
@@ -46,7 +45,7 @@ def encode(pixels: np.ndarray, ending: str, tags: Tags) -> bytes:
     elif tags.origin and name == "WEBP":
         options["xmp"] = xmp(tags.origin)
     elif tags.origin and name == "TIFF":
-        options["tiffinfo"] = {_XMP_TAG: xmp(tags.origin)}
+        options["tiffinfo"] = {XMP_TAG: xmp(tags.origin)}
     plain = pixels[..., 0] if pixels.shape[2] == 1 else pixels
     given = {key: value for key, value in options.items() if value is not None}
     encoded: bytes = iio.imwrite("<bytes>", plain, plugin="pillow", extension=ending, **given)
@@ -93,7 +92,7 @@ def _deep_tiff(pixels: np.ndarray, tags: Tags) -> bytes:
 
 def _packet(origin: str | None) -> list[tuple[int, int, int, bytes, bool]]:
     packet = xmp(origin) if origin else b""
-    return [(_XMP_TAG, 1, len(packet), packet, True)] if packet else []
+    return [(XMP_TAG, 1, len(packet), packet, True)] if packet else []
 
 
 def _texts(exif: bytes | None) -> list[tuple[int, int, int, bytes, bool]]:

@@ -22,7 +22,7 @@ MAX_BYTES = 60_000
 """Of the text, as ASCII; what is longer is not written. A comment in JPEG has 65,533 bytes at most."""
 _MOST_CHUNKS = 1000
 _XMP = re.compile(rb'singan-toolkit:origin="([^"]*)"')
-_XMP_TAG = 700
+XMP_TAG = 700
 
 
 def png_chunk(text: str) -> bytes:
@@ -85,6 +85,6 @@ def _of_others(file: BinaryIO, name: str) -> bytes:
             comment = image.info.get("comment", b"")
             start = f"{KEY} ".encode()
             return bytes(comment[len(start) :]) if comment.startswith(start) else b""
-        packet = image.info.get("xmp") or getattr(image, "tag_v2", {}).get(_XMP_TAG, b"")
+        packet = image.info.get("xmp") or getattr(image, "tag_v2", {}).get(XMP_TAG, b"")
     found = _XMP.search(bytes(packet))
     return html.unescape(found[1].decode("ascii")).encode("ascii") if found else b""

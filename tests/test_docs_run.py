@@ -38,7 +38,7 @@ ELSEWHERE = {
     **{(f"docs/hooks/{path.name}", "python"): "tests/test_docs.py" for path in DOCS.glob("hooks/*.md")},
 }
 NO_CODE = {"text"}
-SHORT = shlex.split("--device cpu --max-size 130 --set iterations=2 --set finest_iterations=2")
+SHORT = shlex.split("--device cpu --set iterations=2 --set finest_iterations=2")
 SHORTER = {
     "train": SHORT,
     "evaluate": ["--count", "2"],
@@ -119,11 +119,17 @@ def parts(text: str) -> Iterator[list[str] | str]:
         yield between
 
 
+def size_for(text: str) -> str:
+    """A side to train at: small, but where a mask has to fit the photo, or many scales or a wide picture are wanted."""
+    return "--max-size=130" if re.search("run inpaint|--width|--start-scale", text) else "--max-size=50"
+
+
 def do(tk: Call, folder: Path, text: str) -> None:
     """What a block says, but that trainings are short and that nothing is installed."""
     for part in parts(text):
         if isinstance(part, list):
-            done = tk(*part, *SHORTER.get(part[0], []))
+            size = [size_for(text)] if part[0] == "train" else []
+            done = tk(*part, *SHORTER.get(part[0], []), *size)
             assert done.status == 0, done.err
             assert "Traceback" not in done.err
             continue
@@ -153,7 +159,9 @@ def test_the_commands_of_a_page(tk: Call, folder: Path, text: str, monkeypatch: 
     if re.search(r"train photos/ -o bundles/", text):
         trained.remove("bundles/art")
     if wanted := [name for name in sorted(trained) if re.search(rf"\b{name.split('/')[0]}(\.sgb|/)", text)]:
-        assert tk("train", "galaxies.png", "-o", "of-this-page.sgb", "--preset=draft", *SHORT).status == 0
+        assert (
+            tk("train", "galaxies.png", "-o", "of-this-page.sgb", "--preset=draft", *SHORT, size_for(text)).status == 0
+        )
         for name in wanted:
             (folder / name).parent.mkdir(exist_ok=True)
             shutil.copy(folder / "of-this-page.sgb", folder / f"{name}.sgb")

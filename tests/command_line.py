@@ -35,9 +35,11 @@ Call = Callable[..., Done]
 
 
 def environment(**more: str) -> dict[str, str]:
+    """Variables of a process, whose ``python`` and ``singan-tk`` are those of this one."""
     rich = {"FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE", "NO_COLOR"}
     kept = {name: value for name, value in os.environ.items() if name not in rich}
-    return {**kept, "OMP_NUM_THREADS": "1", "COLUMNS": "100", **more}
+    path = os.pathsep.join(filter(None, (str(SCRIPT.parent), kept.get("PATH"))))
+    return {**kept, "PATH": path, "OMP_NUM_THREADS": "1", "COLUMNS": "100", **more}
 
 
 def started(folder: Path, *command: str | Path) -> subprocess.Popen[str]:

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from singan_toolkit.tasks.hooks import CONTRACT, hookimpl
     from singan_toolkit.tasks.injection import Change, Edge, Injected
     from singan_toolkit.tasks.runner import run
+    from singan_toolkit.tasks.system import System
     from singan_toolkit.tasks.task import Candidates, Injection, Output, Plan, Profile, Result, Retraining, Task
 
     load = Bundle.load
@@ -61,6 +62,7 @@ __all__ = [
     "Profile",
     "Result",
     "Retraining",
+    "System",
     "Task",
     "TaskError",
     "ToolkitError",
@@ -87,6 +89,7 @@ _ROOMS = {
     "tasks.hooks": ("CONTRACT", "hookimpl"),
     "tasks.injection": ("Change", "Edge", "Injected"),
     "tasks.runner": ("run",),
+    "tasks.system": ("System",),
     "tasks.task": ("Candidates", "Injection", "Output", "Plan", "Profile", "Result", "Retraining", "Task"),
 }
 _ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}

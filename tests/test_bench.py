@@ -21,7 +21,6 @@ from scipy.linalg import sqrtm
 from singan_toolkit.bench import comparison, plain, start
 from singan_toolkit.bench.excerpt import untrained_pyramid
 from singan_toolkit.bench.flops import FlopCount, count_flops
-from singan_toolkit.bench.fresh import fresh, peak_memory
 from singan_toolkit.bench.machine import convolution_peak, measure_machine, processor_name
 from singan_toolkit.bench.results import Comparison, Doing, Machine, Start, Trained, TrainedScale
 from singan_toolkit.bench.subject import Subject
@@ -31,6 +30,7 @@ from singan_toolkit.imaging.pictures import read_picture
 from singan_toolkit.measures import features
 from singan_toolkit.measures import samples as quality
 from singan_toolkit.measures.frechet import frechet_distance, moments
+from singan_toolkit.measuring import fresh, peak_memory
 from singan_toolkit.pyramid.geometry import Geometry
 from singan_toolkit.pyramid.networks import Discriminator
 from singan_toolkit.training.losses import gradient_penalty
@@ -241,7 +241,7 @@ class TestMachine:
 HELPERS = """
 import os
 
-from singan_toolkit.bench.fresh import peak_memory
+from singan_toolkit.measuring import peak_memory
 
 def count(emit, end):
     for number in range(end):

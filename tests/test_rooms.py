@@ -15,7 +15,7 @@ from singan_toolkit.tasks.manager import installed_plugins
 
 PACKAGE = Path(singan_toolkit.__file__).parent
 FLOORS = [
-    {"errors", "files", "machine", "processes", "words"},
+    {"errors", "files", "machine", "measuring", "processes", "words"},
     {"pyramid"},
     {"imaging", "measures"},
     {"bundle"},

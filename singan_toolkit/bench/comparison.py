@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from singan_toolkit.bench.excerpt import cycle, real_picture, train_until, untrained_pyramid
-from singan_toolkit.bench.fresh import Emit
 from singan_toolkit.bench.plain import PlainScale
 from singan_toolkit.bench.results import Comparison, Doing
 from singan_toolkit.bench.subject import Subject
+from singan_toolkit.measuring import Emit
 from singan_toolkit.pyramid.resample import resize
 from singan_toolkit.pyramid.walk import Pyramid
 from singan_toolkit.training.events import Event, Progress

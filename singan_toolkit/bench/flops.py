@@ -10,8 +10,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
 from singan_toolkit.bench.excerpt import cycle, real_picture, train_until, untrained_pyramid
-from singan_toolkit.bench.fresh import Emit
 from singan_toolkit.bench.subject import Subject
+from singan_toolkit.measuring import Emit
 from singan_toolkit.pyramid.walk import Pyramid
 from singan_toolkit.training.events import Event, Progress, ScaleStarted
 

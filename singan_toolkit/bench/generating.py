@@ -6,13 +6,13 @@ import time
 from pathlib import Path
 
 from singan_toolkit.bench.excerpt import real_picture, untrained_pyramid
-from singan_toolkit.bench.fresh import Emit, peak_memory
 from singan_toolkit.bench.machine import gpu_peak_memory
 from singan_toolkit.bench.results import Generated
 from singan_toolkit.bench.subject import Subject
 from singan_toolkit.bundle import Bundle
 from singan_toolkit.bundle.manifest import training_record
 from singan_toolkit.imaging.tensors import to_bytes
+from singan_toolkit.measuring import Emit, peak_memory
 
 
 def measure_generating(emit: Emit, subject: Subject, size: tuple[int, int], samples: int) -> None:

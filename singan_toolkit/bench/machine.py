@@ -10,9 +10,9 @@ from pathlib import Path
 import torch
 from torch.utils.benchmark import Timer
 
-from singan_toolkit.bench.fresh import Emit
 from singan_toolkit.bench.results import Machine
 from singan_toolkit.machine import cores
+from singan_toolkit.measuring import Emit
 from singan_toolkit.pyramid.device import pick_device
 from singan_toolkit.training.precision import pick_precision
 

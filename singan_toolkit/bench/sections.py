@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 
 from singan_toolkit.bench.comparison import measure_comparison
-from singan_toolkit.bench.fresh import fresh
 from singan_toolkit.bench.generating import measure_generating
 from singan_toolkit.bench.machine import measure_machine
 from singan_toolkit.bench.results import Doing, Machine, Row
 from singan_toolkit.bench.start import measure_start
 from singan_toolkit.bench.subject import Subject
 from singan_toolkit.bench.training import measure_training
+from singan_toolkit.measuring import fresh
 from singan_toolkit.pyramid.geometry import Size
 
 SAMPLES = 32

@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from singan_toolkit.bench.fresh import fresh
 from singan_toolkit.bench.results import Doing, Start
 from singan_toolkit.bench.subject import Subject
+from singan_toolkit.measuring import fresh
 
 TURNS = 3
 

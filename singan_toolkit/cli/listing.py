@@ -31,6 +31,7 @@ def plugins(console: Console) -> None:
                     *record.tasks,
                     *(f"singan-tk {name}" for name in record.commands),
                     *(f"engine {name}" for name in record.engines),
+                    *(f"system {name}" for name in record.systems),
                 ]
             )
             or "-",

@@ -73,15 +73,15 @@ def evaluate(
     """
     several = isinstance(samples, (list, tuple)) or (isinstance(samples, np.ndarray) and samples.ndim == 4)
     given = list(samples) if several else [samples]  # type: ignore[call-overload]  # which is one of these
-    pictures = [_opaque(one, f"sample {number}") for number, one in enumerate(given)]
-    return measured(_opaque(real, "the picture"), pictures, measures, inception).values
+    pictures = [opaque(one, f"sample {number}") for number, one in enumerate(given)]
+    return measured(opaque(real, "the picture"), pictures, measures, inception).values
 
 
 def of_files(
     real: Path, samples: Sequence[Path], measures: Sequence[str] | None = None, inception: Path | None = None
 ) -> Evaluation:
     """As ``evaluate``, of files."""
-    return measured(_opaque(real, str(real)), [_opaque(one, str(one)) for one in samples], measures, inception)
+    return measured(opaque(real, str(real)), [opaque(one, str(one)) for one in samples], measures, inception)
 
 
 def of_bundle(
@@ -149,8 +149,16 @@ def _check(real: Picture, samples: Sequence[Picture], names: Sequence[str]) -> N
             )
 
 
-def _opaque(source: object, name: str) -> Picture:
-    """A picture in RGB of 8 bits."""
+def opaque(source: object, name: str) -> Picture:
+    """A picture in RGB of 8 bits.
+
+    Args:
+        source: A path, an array, a PIL image or a Picture.
+        name: What messages call it.
+
+    Raises:
+        PictureError: It cannot be read, or is transparent.
+    """
     picture = read_picture(source)
     if picture.alpha is not None and picture.alpha.min() < 1:
         raise PictureError(f"{name} is transparent, and measures see colours only: lay it on a background first")

@@ -13,6 +13,8 @@ from PIL import Image
 
 from singan_toolkit.evaluation.catalogue import MEASURES
 from singan_toolkit.evaluation.evaluate import Evaluation, mean_of
+from singan_toolkit.evaluation.suite import NOVELTY, TOLERANCE, Entry, Means
+from singan_toolkit.evaluation.suite import means as suite_means
 from singan_toolkit.imaging.pictures import Picture, encode_picture
 
 LARGEST = 320
@@ -40,34 +42,98 @@ def report(evaluations: Sequence[Evaluation]) -> str:
     Returns:
         HTML without a reference to anything outside.
     """
-    names = list(evaluations[0].each)
     rows = [(one.real.name, one.values) for one in evaluations]
     if len(rows) > 1:
         rows.append(("mean", mean_of(evaluations)))
-    directions = [f"{name} ({MEASURES[name].better} is better)" for name in names]
-    body = [
-        "<h1>Samples beside their picture</h1>",
-        _table(["picture", *directions], [[name, *(told(values[one]) for one in names)] for name, values in rows]),
-        *map(_section, evaluations),
+    measures = list(evaluations[0].each)
+    cells = [[name, *(told(values[one]) for one in measures)] for name, values in rows]
+    table = _table(["picture", *map(_with_direction, measures)], cells)
+    return _page(["<h1>Samples beside their picture</h1>", table, *map(_section, evaluations)])
+
+
+def means_table(means: Mapping[str, Means], pictures: int) -> tuple[list[str], list[list[str]]]:
+    """What systems came to, as a table with a column for each.
+
+    Args:
+        means: By the system's name.
+        pictures: How many they are over.
+
+    Returns:
+        The header and the rows, as text.
+    """
+    columns = list(means.values())
+    memory = ["-" if one.memory_mib is None else f"{one.memory_mib:.0f}" for one in columns]
+    rows = [
+        ["prepare, s", *(f"{one.prepare_seconds:.1f}" for one in columns)],
+        ["a sample, s", *(told(one.sample_seconds) for one in columns)],
+        ["most memory, MiB", *memory],
+        [f"novelty within {TOLERANCE} of {NOVELTY}", *(f"{one.alike} of {pictures}" for one in columns)],
+        *([_with_direction(name), *(told(one.values[name]) for one in columns)] for name in columns[0].values),
     ]
+    return ["", *means], rows
+
+
+def suite_report(entries: Sequence[Entry]) -> str:
+    """A page with the means of the systems and, of each picture, what each made of it.
+
+    Args:
+        entries: All measured alike.
+
+    Returns:
+        HTML without a reference to anything outside.
+    """
+    of, names = suite_means(entries)
+    measures = list(entries[0].evaluation.each)
+    header = ["picture", "system", "strength", "prepare, s", "a sample, s", "memory, MiB"]
+    rows = [
+        [
+            *(entry.picture, entry.system, told(entry.strength)),
+            *(told(entry.prepare_seconds), told(entry.sample_seconds)),
+            "-" if entry.memory_mib is None else f"{entry.memory_mib:.0f}",
+            *(told(entry.evaluation.values[name]) for name in measures),
+        ]
+        for entry in entries
+    ]
+    body = ["<h1>Systems side by side</h1>"]
+    if of:
+        body += [f"<h2>Means over {len(names)} pictures</h2>", _table(*means_table(of, len(names)))]
+    body += ["<h2>Each picture</h2>", _table([*header, *map(_with_direction, measures)], rows)]
+    for name in dict.fromkeys(entry.picture for entry in entries):
+        those = [entry for entry in entries if entry.picture == name]
+        body += [f"<h2>{_text(name)}</h2>", f'<div class="row">{_figure(those[0].evaluation.real, {})}</div>']
+        for entry in those:
+            body += [f"<h3>{_text(entry.system)}, strength {entry.strength:g}</h3>", _samples(entry.evaluation)]
+    return _page(body)
+
+
+def _page(body: Sequence[str]) -> str:
     return (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>singan-tk evaluate</title>'
         f"<style>{_STYLE}</style></head><body>\n" + "\n".join(body) + "\n</body></html>\n"
     )
 
 
-def _section(evaluation: Evaluation) -> str:
-    count = len(evaluation.samples)
-    single = {name: values for name, values in evaluation.each.items() if len(values) == count}
-    of_samples = [
+def _with_direction(measure: str) -> str:
+    return f"{measure} ({MEASURES[measure].better} is better)"
+
+
+def _samples(evaluation: Evaluation) -> str:
+    """The samples, each with what was measured of it alone."""
+    single = {name: values for name, values in evaluation.each.items() if len(values) == len(evaluation.samples)}
+    figures = [
         _figure(sample, {name: values[number] for name, values in single.items()})
         for number, sample in enumerate(evaluation.samples)
     ]
+    return f'<div class="row">{"".join(figures)}</div>'
+
+
+def _section(evaluation: Evaluation) -> str:
+    count = len(evaluation.samples)
     parts = [
         f"<h2>{_text(evaluation.real.name)}</h2>",
         f'<div class="row">{_figure(evaluation.real, {})}</div>',
         f"<h3>{count} sample{'s' if count > 1 else ''}</h3>",
-        f'<div class="row">{"".join(of_samples)}</div>',
+        _samples(evaluation),
     ]
     if evaluation.scales:
         scales = "".join(_figure(one, {}) for one in evaluation.scales)

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from singan_toolkit.batch.engines import Engine
     from singan_toolkit.bundle import Bundle
+    from singan_toolkit.tasks.system import System
     from singan_toolkit.tasks.task import Output, Plan, Task
     from singan_toolkit.training.events import Event
 
@@ -41,6 +42,11 @@ def singan_commands() -> list[click.Command]:  # type: ignore[empty-body]
 @hookspec
 def singan_engines() -> dict[str, Engine]:  # type: ignore[empty-body]
     """Engines that this plugin adds, by name: what carries out many jobs, as ``--engine`` says."""
+
+
+@hookspec
+def singan_systems() -> list[System]:  # type: ignore[empty-body]
+    """Ways of drawing samples that this plugin adds to ``singan-tk evaluate --suite``."""
 
 
 @hookspec

@@ -15,6 +15,7 @@ import pluggy
 from singan_toolkit.errors import TaskError
 from singan_toolkit.tasks import hooks
 from singan_toolkit.tasks.aside import aside
+from singan_toolkit.tasks.system import System, problem_with_system
 from singan_toolkit.tasks.task import Task, problem_with
 from singan_toolkit.words import did_you_mean
 
@@ -39,6 +40,7 @@ class PluginRecord:
         tasks: Names of the tasks that it added.
         commands: Names of the commands that it added.
         engines: Names of the engines that it added.
+        systems: Names of the systems that it added.
         error: Why it, or a part of it, was skipped; empty where all is well.
         unwanted: Whether it was skipped because the user wants none but the toolkit's own.
     """
@@ -49,6 +51,7 @@ class PluginRecord:
     tasks: list[str] = field(default_factory=list)
     commands: list[str] = field(default_factory=list)
     engines: list[str] = field(default_factory=list)
+    systems: list[str] = field(default_factory=list)
     error: str = ""
     unwanted: bool = False
 
@@ -62,6 +65,7 @@ class Plugins:
     tasks: dict[str, Task]
     commands: dict[str, click.Command]
     engines: dict[str, Engine]
+    systems: dict[str, System]
 
     def task(self, name: str) -> Task:
         """The task of that name.
@@ -95,7 +99,7 @@ def load_plugins(points: Any, strangers: bool = True) -> Plugins:
     manager = pluggy.PluginManager(hooks.GROUP)
     manager.add_hookspecs(hooks)
     manager.register(hooks.Core(), "core")
-    plugins = Plugins(manager, [], {}, {}, {})
+    plugins = Plugins(manager, [], {}, {}, {}, {})
     for point in sorted(points, key=lambda point: (_distribution(point)[0] != OWN_DISTRIBUTION, point.name)):
         name, version = _distribution(point)
         record = PluginRecord(point.name, f"{name} {version}".strip(), point.value)
@@ -121,6 +125,8 @@ def load_plugins(points: Any, strangers: bool = True) -> Plugins:
                 _add_command(plugins, record, command)
             for name, engine in dict(_offered(plugin, "singan_engines")).items():
                 _add_engine(plugins, record, name, engine)
+            for system in _offered(plugin, "singan_systems"):
+                _add_system(plugins, record, system)
             for name in dir(plugin):
                 if manager.parse_hookimpl_opts(plugin, name) is not None and not hasattr(hooks, name):
                     record.error = f"there is no hook {name}"
@@ -186,3 +192,13 @@ def _add_engine(plugins: Plugins, record: PluginRecord, name: str, engine: Engin
     else:
         plugins.engines[name] = engine
         record.engines.append(name)
+
+
+def _add_system(plugins: Plugins, record: PluginRecord, system: System) -> None:
+    if problem := problem_with_system(system):
+        record.error = problem
+    elif system.name in plugins.systems:
+        record.error = f"system {system.name} is already provided by another plugin"
+    else:
+        plugins.systems[system.name] = system
+        record.systems.append(system.name)

@@ -276,7 +276,7 @@ def test_what_version_1_promises_is_there() -> None:
         *("CONTRACT", "Bundle", "BundleError", "Candidates", "Change", "Edge", "Injected", "Injection", "InputError"),
         *("Output", "Picture", "PictureError", "Plan", "Profile", "Result", "Retraining", "Task", "TaskError"),
         *("ToolkitError", "TrainingError", "UnavailableError", "UsageError", "hookimpl", "load", "run", "train"),
-        *("PictureFile", "MaskFile", "PaintedFile", "Position", "Extent", "Angle", "Mirror"),
+        *("System", "PictureFile", "MaskFile", "PaintedFile", "Position", "Extent", "Angle", "Mirror"),
     } <= set(st.__all__)
     signatures = {
         name: list(inspect.signature(function).parameters)
@@ -287,6 +287,7 @@ def test_what_version_1_promises_is_there() -> None:
         "singan_tasks": [],
         "singan_commands": [],
         "singan_engines": [],
+        "singan_systems": [],
         "singan_training_event": ["event"],
         "singan_plan": ["task", "bundle", "scale", "seed", "options"],
         "singan_finish": ["task", "walked", "plan"],

@@ -110,6 +110,8 @@ def test_the_hooks_of_the_pages_do_what_these_say(
     assert [record.error for record in plugins.records] == [""] * len(examples)
     assert plugins.commands.keys() == {"hello"}
     assert plugins.engines.keys() == {"slurm"}
+    rolled = plugins.systems["rolled"].prepare(singan_bundle.picture, 0)(0.1, 3)
+    assert sorted(rolled[0].tolist()) == sorted(singan_bundle.picture[0].tolist())
     monkeypatch.setattr("singan_toolkit.tasks.runner.installed_plugins", lambda: plugins)
     monkeypatch.setitem(plugins.tasks, "generate", installed_plugins().task("generate"))
     drawn = run(singan_bundle, "generate", device="cpu").arrays

@@ -39,6 +39,7 @@ ELSEWHERE = {
 }
 NO_CODE = {"text"}
 SHORT = shlex.split("--device cpu --set iterations=2 --set finest_iterations=2")
+SUITE = shlex.split("--systems gpnn --max-size 32 --real galaxies.png")
 SHORTER = {
     "train": SHORT,
     "evaluate": ["--count", "2"],
@@ -129,7 +130,7 @@ def do(tk: Call, folder: Path, text: str) -> None:
     for part in parts(text):
         if isinstance(part, list):
             size = [size_for(text)] if part[0] == "train" else []
-            done = tk(*part, *SHORTER.get(part[0], []), *size)
+            done = tk(*part, *SHORTER.get(part[0], []), *size, *(SUITE if "--suite" in part else []))
             assert done.status == 0, done.err
             assert "Traceback" not in done.err
             continue

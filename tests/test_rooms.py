@@ -15,8 +15,8 @@ from singan_toolkit.tasks.manager import installed_plugins
 
 PACKAGE = Path(singan_toolkit.__file__).parent
 FLOORS = [
-    {"errors", "files", "machine", "measuring", "processes", "words"},
-    {"pyramid"},
+    {"errors", "files", "machine", "processes", "words"},
+    {"measuring", "pyramid"},
     {"imaging", "measures"},
     {"bundle"},
     {"training"},

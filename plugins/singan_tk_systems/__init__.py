@@ -23,7 +23,7 @@ def singan_systems() -> list[System]:
     ]
 
 
-VARIETIES = (0.3, 0.4, 0.5, 0.6, 0.8, 1.0)
+VARIETIES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0)
 """What ``generate --variety`` is given."""
 
 

@@ -21,7 +21,7 @@ LARGEST = 320
 """Longer side of the pictures that are shown, in pixels."""
 _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; margin: 2em auto; max-width: 75em; padding: 0 1em; }
-table { border-collapse: collapse; margin: 1em 0; } td, th { padding: .2em .8em; text-align: right; }
+table { border-collapse: collapse; margin: 1em 0; display: block; overflow-x: auto; } td, th { padding: .2em .8em; text-align: right; }
 td:first-child, th:first-child { text-align: left; } tr { border-bottom: 1px solid #8884; }
 .row { display: flex; flex-wrap: wrap; gap: 1em; align-items: flex-end; } figure { margin: 0; }
 figcaption { font-size: 12px; white-space: pre-line; max-width: 20em; overflow-wrap: anywhere; }

@@ -156,6 +156,9 @@ class TestCommand:
         scales = len(tiny_bundle.geometry.sizes)
         assert page.count("<img") == 1 + 3 + scales
         assert all(f"{size}" in page for size in tiny_bundle.geometry.sizes)
+        curves = re.findall(r"<svg.*?</svg><figcaption>(\w+), \S+ to \S+</figcaption>", page)
+        assert curves == ["discriminator", "generator", "reconstruction"]
+        assert page.count("<polyline") == 3 * scales
 
     def test_the_report_stands_alone_and_shows_names_as_text(self, tk: Call, folders: Path, real: np.ndarray) -> None:
         evil = folders / "<script>&"

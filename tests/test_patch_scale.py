@@ -15,6 +15,7 @@ from torch import Tensor
 
 import singan_toolkit as st
 from singan_tk_tasks.disturbed import disturbed
+from singan_toolkit.bundle.manifest import FORMAT_VERSION
 from singan_toolkit.imaging.pictures import Picture, read_picture, write_picture
 from singan_toolkit.imaging.tensors import to_tensor
 from singan_toolkit.pyramid import patch_scale
@@ -223,7 +224,7 @@ class TestPyramid:
     def test_is_the_same_from_its_file(self, patch_bundle: st.Bundle, tmp_path: Path) -> None:
         patch_bundle.save(tmp_path / "a.sgb")
         loaded = st.load(tmp_path / "a.sgb")
-        assert loaded.manifest.version == 4
+        assert loaded.manifest.version == FORMAT_VERSION
         assert loaded.manifest.scales == patch_bundle.manifest.scales
         for one, other in zip(loaded.run("generate", count=2), patch_bundle.run("generate", count=2), strict=True):
             np.testing.assert_array_equal(one, other)

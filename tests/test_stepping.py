@@ -13,7 +13,7 @@ from singan_toolkit.imaging.tensors import to_tensor
 from singan_toolkit.pyramid.geometry import Geometry
 from singan_toolkit.training import clock
 from singan_toolkit.training.events import Progress, ScaleFinished, ScaleStarted
-from singan_toolkit.training.loop import PyramidTraining, train_pyramid
+from singan_toolkit.training.loop import PyramidTraining
 from singan_toolkit.training.settings import settings_of
 
 
@@ -36,8 +36,9 @@ def test_a_training_rests_between_events(training: PyramidTraining) -> None:
     torch.rand(7)  # somebody else draws meanwhile
     list(events)
     assert len(training.below.scales) == len(training.geometry.sizes)
-    whole = train_pyramid(training.below.finest, training.geometry, training.settings, seed=3, device="cpu")
-    for one, other in zip(training.pyramid.networks, whole.networks, strict=True):
+    whole = PyramidTraining(training.below.finest, training.geometry, training.settings, seed=3)
+    whole.run()
+    for one, other in zip(training.pyramid.networks, whole.pyramid.networks, strict=True):
         for values, expected in zip(one.generator.parameters(), other.generator.parameters(), strict=True):
             assert torch.equal(values, expected)
 

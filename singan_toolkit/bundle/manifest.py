@@ -15,11 +15,12 @@ from singan_toolkit.pyramid.architecture import LAYERS, MARGIN, PATCH, PICTURE_C
 from singan_toolkit.pyramid.geometry import Geometry, Size
 
 FORMAT = "singan-toolkit-bundle"
-FORMAT_VERSION: Literal[4] = 4
+FORMAT_VERSION: Literal[5] = 5
 METADATA_KEY = "singan_toolkit"
 MAX_HEADER_BYTES = 1 << 20
 MAX_BYTES = 1 << 32
 MAX_CHANNELS = 1024
+MAX_LOSSES = 100
 NO_DIGEST = "0" * 64
 BYTES = {"U8": 1, "F32": 4}
 
@@ -56,6 +57,26 @@ class ScaleRecord(_Record):
     """How the picture of the scale below is brought to this size."""
 
 
+Curve = Annotated[list[float], Field(min_length=1, max_length=MAX_LOSSES)]
+
+
+class LossRecord(_Record):
+    """The losses of one scale as it was trained: means over equal parts of its iterations, from first to last."""
+
+    discriminator: Curve
+    """Mean score of the fake less that of the real picture, without the gradient penalty."""
+    generator: Curve
+    """Mean score of the fake, negated."""
+    reconstruction: Curve
+    """Mean square error in the picture's -1..1 range, before its weight."""
+
+    @model_validator(mode="after")
+    def _all_are_of_the_same_iterations(self) -> LossRecord:
+        if len({len(self.discriminator), len(self.generator), len(self.reconstruction)}) > 1:
+            raise ValueError("there are as many values of one loss as of another")
+        return self
+
+
 class TrainingRecord(_Record):
     """How the pyramid was trained."""
 
@@ -70,6 +91,8 @@ class TrainingRecord(_Record):
     """Digest of the bundle that one scale was trained anew of, if any."""
     seconds: Annotated[float, Field(ge=0, le=1e9, exclude=True)] = 0.0
     """How long training took, in files of older versions. Now equal trainings give equal files, and 0 stands here."""
+    losses: Annotated[list[LossRecord | None], Field(max_length=256)] = []
+    """Of each scale that has a network, coarsest first; none where not known, as in files of older versions."""
     toolkit: str
     torch: str
 
@@ -78,7 +101,7 @@ class Manifest(_Record):
     """All of a bundle that is not a tensor."""
 
     format: Literal["singan-toolkit-bundle"] = "singan-toolkit-bundle"
-    version: Literal[1, 2, 3, 4] = FORMAT_VERSION
+    version: Literal[1, 2, 3, 4, 5] = FORMAT_VERSION
     architecture: Architecture = Architecture()
     factor: Annotated[float, Field(ge=1, le=16)]
     scales: Annotated[list[ScaleRecord], Field(min_length=1, max_length=256)]
@@ -123,6 +146,14 @@ class Manifest(_Record):
             raise ValueError("official enlarging came with version 4")
         if official and official[0] <= self.patch_scales:
             raise ValueError("official enlarging is for scales that have a network, above another")
+        return self
+
+    @model_validator(mode="after")
+    def _losses_are_of_the_networks(self) -> Manifest:
+        if self.training.losses and self.version < 5:
+            raise ValueError("training.losses came with version 5")
+        if self.training.losses and len(self.training.losses) != len(self.scales) - self.patch_scales:
+            raise ValueError("training.losses are not of as many scales as have a network")
         return self
 
     @model_validator(mode="after")

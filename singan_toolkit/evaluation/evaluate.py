@@ -18,6 +18,14 @@ LEAST_SIDE = 24
 """Pixels; below, there are too few patches and features to speak of."""
 
 
+@dataclass(frozen=True)
+class Curve:
+    """A loss while a bundle was trained: its values at each scale that has a network, coarsest first."""
+
+    name: str
+    parts: Sequence[Sequence[float]]
+
+
 @dataclass(frozen=True, eq=False)
 class Evaluation:
     """What was measured.
@@ -27,12 +35,14 @@ class Evaluation:
         samples: What was held against it.
         each: By the measure's name a value for each sample, or one for all together.
         scales: Of a bundle, what it remembers of the picture at each scale, coarsest first.
+        losses: Of a bundle that knows them, how its losses fell.
     """
 
     real: Picture
     samples: Sequence[Picture]
     each: dict[str, list[float]]
     scales: Sequence[Picture] = field(default=())
+    losses: Sequence[Curve] = field(default=())
 
     @property
     def values(self) -> dict[str, float]:
@@ -99,7 +109,13 @@ def of_bundle(
     drawn = bundle.run("generate", count=count, seed=seed)
     samples = [Picture(pixels, f"seed {seed + number}") for number, pixels in enumerate(drawn)]
     evaluation = measured(Picture(bundle.picture, str(bundle.path or bundle.name)), samples, measures, inception)
-    return Evaluation(evaluation.real, samples, evaluation.each, _remembered(bundle))
+    return Evaluation(evaluation.real, samples, evaluation.each, _remembered(bundle), _losses(bundle))
+
+
+def _losses(bundle: Bundle) -> list[Curve]:
+    known = [one for one in bundle.manifest.training.losses if one]
+    names = ("discriminator", "generator", "reconstruction")
+    return [Curve(name, [getattr(one, name) for one in known]) for name in names] if known else []
 
 
 def _remembered(bundle: Bundle) -> list[Picture]:

@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from singan_toolkit.evaluation.catalogue import MEASURES
-from singan_toolkit.evaluation.evaluate import Evaluation, mean_of
+from singan_toolkit.evaluation.evaluate import Curve, Evaluation, mean_of
 from singan_toolkit.evaluation.suite import NOVELTY, TOLERANCE, Entry, Means
 from singan_toolkit.evaluation.suite import means as suite_means
 from singan_toolkit.imaging.pictures import Picture, encode_picture
@@ -21,8 +21,12 @@ LARGEST = 320
 """Longer side of the pictures that are shown, in pixels."""
 _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; margin: 2em auto; max-width: 75em; padding: 0 1em; }
-table { border-collapse: collapse; margin: 1em 0; display: block; overflow-x: auto; } td, th { padding: .2em .8em; text-align: right; }
+table { border-collapse: collapse; margin: 1em 0; display: block; overflow-x: auto; }
+td, th { padding: .2em .8em; text-align: right; }
 td:first-child, th:first-child { text-align: left; } tr { border-bottom: 1px solid #8884; }
+svg { width: 22em; height: 9em; border: 1px solid #8884; } svg * { fill: none; vector-effect: non-scaling-stroke; }
+svg polyline { stroke: #36c; }
+svg line { stroke: #8886; }
 .row { display: flex; flex-wrap: wrap; gap: 1em; align-items: flex-end; } figure { margin: 0; }
 figcaption { font-size: 12px; white-space: pre-line; max-width: 20em; overflow-wrap: anywhere; }
 """
@@ -138,7 +142,32 @@ def _section(evaluation: Evaluation) -> str:
     if evaluation.scales:
         scales = "".join(_figure(one, {}) for one in evaluation.scales)
         parts.append(f'<h3>The pyramid, rebuilding the picture</h3><div class="row">{scales}</div>')
+    if evaluation.losses:
+        parts.append("<h3>Losses in training, one scale after the other</h3>")
+        parts.append(f'<div class="row">{"".join(map(_curve, evaluation.losses))}</div>')
     return "\n".join(parts)
+
+
+def _curve(curve: Curve) -> str:
+    """A loss over all scales: each takes as much of the width, and is a line of its own."""
+    values = [value for part in curve.parts for value in part]
+    low, high = min(values), max(values)
+    lines = [
+        f'<line x1="{100 * n / len(curve.parts):.2f}" y1="0" x2="{100 * n / len(curve.parts):.2f}" y2="100"/>'
+        for n in range(1, len(curve.parts))
+    ]
+    for n, part in enumerate(curve.parts):
+        points = [
+            f"{100 * (n + (place + 0.5) / len(part)) / len(curve.parts):.2f},"
+            f"{95 - 90 * (value - low) / ((high - low) or 1):.2f}"
+            for place, value in enumerate(part)
+        ]
+        lines.append(f'<polyline points="{" ".join(points)}"/>')
+    label = f"{curve.name}, {told(low)} to {told(high)}"
+    return (
+        f'<figure><svg viewBox="0 0 100 100" preserveAspectRatio="none" role="img" aria-label="{_text(label)}">'
+        f"{''.join(lines)}</svg><figcaption>{_text(label)}</figcaption></figure>"
+    )
 
 
 def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
 from singan_toolkit.bundle import Bundle
-from singan_toolkit.bundle.manifest import training_record
+from singan_toolkit.bundle.manifest import LossRecord, training_record
 from singan_toolkit.errors import BundleError, InputError, PictureError, UsageError
 from singan_toolkit.imaging.pictures import Picture
 from singan_toolkit.imaging.tensors import shrunk, to_bytes, to_tensor
@@ -23,9 +24,10 @@ from singan_toolkit.pyramid.walk import Pyramid
 from singan_toolkit.training.below import Change
 from singan_toolkit.training.checkpoint import Checkpoint
 from singan_toolkit.training.events import Observer, ignore
-from singan_toolkit.training.loop import PyramidTraining, train_pyramid
+from singan_toolkit.training.loop import PyramidTraining
 from singan_toolkit.training.precision import settled
 from singan_toolkit.training.presets import DEFAULT_PRESET, OFFICIAL, PRESETS
+from singan_toolkit.training.scale import LOSSES
 from singan_toolkit.training.settings import Settings
 
 MOST_STEPS = 120_000
@@ -57,7 +59,7 @@ def train_bundle(
         seed: The seed of everything random.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
         observer: Told what happens.
-        undoes: What the networks learn to undo, if anything; see ``train_pyramid``.
+        undoes: What the networks learn to undo, if anything; see ``PyramidTraining``.
         checkpoint: A file to keep the training in while it goes on. Where it holds one of the same picture and
             settings that was stopped, that is gone on with, to the same bundle. It stays when training has ended.
         partial: Train no more, and bundle the scales that are done in the checkpoint: a smaller picture's pyramid.
@@ -90,19 +92,31 @@ def train_bundle(
         if kept.place:
             settings = settings.model_copy(update={"precision": kept.place.precision})
     settings = settled(settings, chosen)
+    training = PyramidTraining(real.to(chosen), geometry, settings, seed, undoes=undoes)
     if partial:
-        pyramid = _of_what_is_done(kept, PyramidTraining(real.to(chosen), geometry, settings, seed, undoes=undoes))
+        pyramid = _of_what_is_done(kept, training)
         real = resize(real, pyramid.geometry.finest)
     else:
-        pyramid = train_pyramid(real, geometry, settings, seed, device, observer, undoes, kept)
+        training.run(observer, kept)
+        pyramid = training.pyramid
     record = training_record(
         picture=picture.name.encode(errors="backslashreplace").decode(),  # names may hold bytes that are no text
         preset=preset,
         settings=settings.model_dump(),
         seed=seed,
         task=task,
+        losses=_losses(training, [None] * len(pyramid.networks)),
     )
     return Bundle.of_pyramid(pyramid, to_bytes(real[0]), record, name=Path(picture.name).stem)
+
+
+def _losses(training: PyramidTraining, before: Sequence[LossRecord | None]) -> list[LossRecord | None]:
+    """What is recorded of each network's losses: those of this training, else what was known before."""
+    found = list(before)
+    for scale, history in training.histories.items():
+        columns = [[float(f"{value:.5g}") for value in column] for column in history.T.tolist()]
+        found[scale - training.patches] = LossRecord.model_validate(dict(zip(LOSSES, columns, strict=True)))
+    return found
 
 
 def _of_what_is_done(checkpoint: Checkpoint | None, training: PyramidTraining) -> Pyramid:
@@ -156,9 +170,9 @@ def retrain_scale(
         restores,
         record.seed,
     )
-    for event in training.events():
-        observer(event)
-    new = record.model_copy(update=dict(parent=bundle.manifest.digest))
+    training.run(observer)
+    losses = _losses(training, record.losses or [None] * len(training.pyramid.networks))
+    new = record.model_copy(update=dict(parent=bundle.manifest.digest, losses=losses))
     return Bundle.of_pyramid(training.pyramid, bundle.picture, new, name=bundle.name)
 
 

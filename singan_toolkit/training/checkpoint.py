@@ -20,7 +20,7 @@ from singan_toolkit.files import write_whole
 from singan_toolkit.pyramid import networks
 from singan_toolkit.training.events import CheckpointProblem, Event, Progress
 from singan_toolkit.training.loop import RETRIES, PyramidTraining
-from singan_toolkit.training.scale import copy_all
+from singan_toolkit.training.scale import copy_all, empty_history
 
 KEY, DIGEST_KEY = "singan_toolkit_checkpoint", "digest"
 SECONDS = 30.0
@@ -88,7 +88,7 @@ class Checkpoint:
             try:
                 _go_on(training, self.place, self.tensors)
             except ValueError as error:
-                training.below, training.current, training.attempt = before, None, 0
+                training.below, training.current, training.attempt, training.histories = before, None, 0, {}
                 self.place, self.problem = None, f"it is damaged: {error}"
         self.tensors = {}
         return self.place is not None
@@ -146,6 +146,7 @@ def _tensors(training: PyramidTraining) -> dict[str, Tensor]:
     named = {f"scale.{name}": value for name, value in current.tensors().items()}
     for n, scale in enumerate(below.pyramid.networks):
         named |= {f"networks.{n}.{name}": value for name, value in scale.generator.state_dict().items()}
+    named |= {f"histories.{n}": history for n, history in training.histories.items()}
     named |= {"samples": below.samples, "reconstruction": below.reconstruction, "random": current.random.get_state()}
     return {name: value.detach().cpu().contiguous() for name, value in named.items()}
 
@@ -185,6 +186,8 @@ def _go_on(training: PyramidTraining, place: Place, tensors: Mapping[str, Tensor
         kept["reconstruction"].to(training.device),
     )
     training.below.restores = training.restores and n > training.changed_from
+    training.histories = {scale: empty_history(training.iterations[scale]) for scale in range(training.patches, n)}
+    copy_all(_under("histories.", tensors), {str(scale): one for scale, one in training.histories.items()})
     training.attempt = place.attempt
     current = training.beginning(n, training.material(n))
     current.go_on(place.done, _under("scale.", tensors), kept["random"])

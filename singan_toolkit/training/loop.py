@@ -12,7 +12,6 @@ from torch import Tensor
 
 from singan_toolkit.errors import TrainingError
 from singan_toolkit.pyramid.architecture import channels_at
-from singan_toolkit.pyramid.device import pick_device
 from singan_toolkit.pyramid.geometry import Geometry
 from singan_toolkit.pyramid.networks import fold
 from singan_toolkit.pyramid.walk import Pyramid, Scale
@@ -46,56 +45,21 @@ Such a scale is of use, so the bound lies above that.
 """
 
 
-def train_pyramid(
-    real: Tensor,
-    geometry: Geometry,
-    settings: Settings,
-    seed: int = 0,
-    device: str = "auto",
-    observer: Observer = ignore,
-    undoes: Change | None = None,
-    checkpoint: Checkpoint | None = None,
-) -> Pyramid:
-    """Train a pyramid on one picture.
-
-    Args:
-        real: (1, 3, H, W) in -1..1, of the size of the geometry's finest scale.
-        geometry: Sizes of the scales.
-        settings: How to train.
-        seed: The same seed gives the same pyramid on the same machine with the same versions.
-        device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
-        observer: Told what happens.
-        undoes: What all scales that a picture can enter and that have a network learn to undo: from copies of the
-            training picture, (B, 3, H, W) in about -1..1, to changed ones, which are to come out as the picture.
-        checkpoint: Where the training goes on from, and where it is kept.
-
-    Returns:
-        The trained pyramid, on the CPU.
-
-    Raises:
-        UnavailableError: The device is not here.
-        TrainingError: A scale diverged even with ever smaller steps.
-    """
-    training = PyramidTraining(real.to(pick_device(device)), geometry, settings, seed, undoes=undoes)
-    with closing(checkpoint.events(training) if checkpoint else training.events()) as events:
-        for event in events:
-            observer(event)
-    return training.pyramid
-
-
 class PyramidTraining:
     """The training of a pyramid, as events that follow each other. Who stops asking for them stops it.
 
     Between two events it rests: all that what follows depends on is in ``below`` (the scales that are done, and the
     pictures that come of them), ``current`` (the scale in training, None between two scales), ``attempt`` (how often
-    that started again) and ``learned`` (the weights of the scale before it).
+    that started again) and ``learned`` (the weights of the scale before it). ``histories`` holds, by scale, the mean
+    losses of those that were trained here.
 
     Args:
         real: (1, 3, H, W) in -1..1, on the device to train on, of the size of the finest scale.
         geometry: Sizes of the scales.
         settings: How to train; ``precision`` may be ``auto``.
         seed: The seed of everything random.
-        undoes: What all scales that a picture can enter and that have a network learn to undo.
+        undoes: What all scales that a picture can enter and that have a network learn to undo: from copies of the
+            training picture, (B, 3, H, W) in about -1..1, to changed ones, which are to come out as the picture.
     """
 
     def __init__(
@@ -109,6 +73,7 @@ class PyramidTraining:
         self.first, self.changed_from = self.patches, max(1, self.patches)
         self.change, self.restores = undoes or unchanged, undoes is not None
         self.kept: Pyramid | None = None
+        self.histories: dict[int, Tensor] = {}
         self.current: ScaleTraining | None = None
         self.attempt = 0
         self.learned: tuple[dict[str, Tensor], dict[str, Tensor]] | None = None
@@ -159,6 +124,20 @@ class PyramidTraining:
         """The scales that are done, and above them those that were kept, on the CPU."""
         above = self.kept.scales[len(self.below.scales) :] if self.kept else ()
         return Pyramid(self.geometry, (*self.below.scales, *above), self.below.z_star).to("cpu")
+
+    def run(self, observer: Observer = ignore, checkpoint: Checkpoint | None = None) -> None:
+        """Train to the end.
+
+        Args:
+            observer: Told what happens; what it raises stops the training.
+            checkpoint: Where the training goes on from, and where it is kept.
+
+        Raises:
+            TrainingError: A scale diverged even with ever smaller steps.
+        """
+        with closing(checkpoint.events(self) if checkpoint else self.events()) as events:
+            for event in events:
+                observer(event)
 
     def events(self) -> Generator[Event]:
         """Train, or go on with the scale that is in training, and tell what happens.
@@ -226,6 +205,7 @@ class PyramidTraining:
                     ) from diverged
                 yield ScaleRestarted(n, diverged.iteration, self._learning_rate / 4)
         self.below.add(scale, data)
+        self.histories[n] = current.history.cpu()
         self.learned, self.current = current.states(), None
         error = rmse(self.below.reconstruction, data.real)
         yield ScaleFinished(n, time.monotonic() - started, error)

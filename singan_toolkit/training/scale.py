@@ -46,11 +46,21 @@ def copy_all(tensors: Mapping[str, Tensor], into: Mapping[str, Tensor]) -> None:
         into[name].copy_(value)
 
 
+LOSSES = ("discriminator", "generator", "reconstruction")
+PARTS = 50
+"""Into how many parts the iterations are divided of which the mean losses are remembered, where there are so many."""
+
+
+def empty_history(iterations: int) -> Tensor:
+    """Zeros, (parts, 3), for the mean losses of equal parts of that many iterations, in the order of ``LOSSES``."""
+    return torch.zeros(min(PARTS, iterations), len(LOSSES))
+
+
 class ScaleTraining:
     """The two networks of one scale, their optimizers and the steps between them.
 
     What a later step depends on is in ``generator``, ``discriminator``, ``average``, ``optimizers``, ``random``,
-    ``cropper``, ``worst_loss`` and ``done``.
+    ``cropper``, ``worst_loss`` and ``done``; ``history`` holds the mean losses, (parts, 3), of what is done.
 
     Args:
         settings: What to do.
@@ -97,9 +107,8 @@ class ScaleTraining:
         self.optimizers: dict[nn.Module, list[torch.optim.Optimizer]] = {
             network: optimizers_of(network, settings, learning_rate) for network in (self.generator, self.discriminator)
         }
-        self.losses = {
-            name: torch.zeros((), device=device) for name in ("discriminator", "generator", "reconstruction")
-        }
+        self.losses = {name: torch.zeros((), device=device) for name in LOSSES}
+        self.history = empty_history(iterations).to(device)
         self.worst_loss = torch.zeros((), device=device)
         self.iterate = {penalize: Replayed(partial(self._iterate, penalize), self.random) for penalize in (False, True)}
 
@@ -108,7 +117,14 @@ class ScaleTraining:
         self._schedule(self.done)
         self.cropper.refill(self.settings.discriminator_steps)
         self.iterate[self.done % self.settings.gradient_penalty_every == 0]()
+        self._remember()
         self.done += 1
+
+    def _remember(self) -> None:
+        """Add the losses to the means of this part of the iterations."""
+        part = self.done * len(self.history) // self.iterations
+        first, after = (-(-edge * self.iterations // len(self.history)) for edge in (part, part + 1))
+        self.history[part].add_(torch.stack([*self.losses.values()]), alpha=1 / (after - first))
 
     def reports(self, due: Callable[[], bool]) -> Iterator[dict[str, float]]:
         """Do what is left of the iterations, and settle what is kept. It can be left at any report and gone on with.
@@ -139,7 +155,7 @@ class ScaleTraining:
 
     def tensors(self) -> dict[str, Tensor]:
         """The tensors that later steps depend on, themselves and not copies, by name."""
-        named = {"worst_loss": self.worst_loss}
+        named = {"worst_loss": self.worst_loss, "history": self.history}
         for role, network in (("generator", self.generator), ("discriminator", self.discriminator)):
             named |= {f"{role}.{name}": value for name, value in network.state_dict().items()}
             for optimizer in self.optimizers[network]:

@@ -256,6 +256,7 @@ class TestCommand:
             (["--suite", "a.png"], ["leave out SAMPLES"]),
             (["--suite", "--bundle", "x.sgb"], ["leave out SAMPLES and --bundle"]),
             (["--suite", "--systems", "gpn"], ["there is no system 'gpn': did you mean gpnn?"]),
+            (["--suite", "--systems", ""], ["there is no system ''"]),
             (["--suite", "--systems", "gpnn", "--measures", "swt"], ["did you mean swd"]),
             (["--suite", "--real", "nothing"], ["nothing"]),
             (["--suite", "--report", "photo.png/x.html"], ["cannot write"]),

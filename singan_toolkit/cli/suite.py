@@ -50,7 +50,8 @@ def run_suite(
     from singan_toolkit.imaging.pictures import readable_endings
 
     count = suite.COUNT if count is None else count
-    names = suite.check_systems([name.strip() for name in systems.split(",")] if systems else None)
+    named = None if systems is None else [name.strip() for name in systems.split(",")]
+    names = suite.check_systems(named)
     if measures is not None:
         check_measures(measures, count, inception is not None)
     paths = (

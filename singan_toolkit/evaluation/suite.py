@@ -127,7 +127,7 @@ def check_systems(names: Sequence[str] | None) -> list[str]:
         if name not in systems:
             near = did_you_mean(name, systems) or f"; installed are {', '.join(sorted(systems))}"
             raise UsageError(f"there is no system {name!r}{near}")
-    return list(dict.fromkeys(names or systems))
+    return list(dict.fromkeys(systems if names is None else names))
 
 
 def shrunk_to(picture: Picture, longer: int) -> Picture:

@@ -108,7 +108,7 @@ def _show_means(console: Console, entries: Sequence[Entry]) -> None:
     of, names = means(entries)
     if console.mode != "json" and console.results.is_terminal:
         header, rows = means_table(of, len(names))
-        console.rows(f"Means over {len(names)} pictures", header, rows)
+        console.rows(f"Means over {len(names)} picture{'s' if names[1:] else ''}", header, rows)
     else:
         for system, one in of.items():
             costs = dict(prepare_seconds=one.prepare_seconds, sample_seconds=one.sample_seconds)

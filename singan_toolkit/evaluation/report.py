@@ -100,7 +100,8 @@ def suite_report(entries: Sequence[Entry]) -> str:
     ]
     body = ["<h1>Systems side by side</h1>"]
     if of:
-        body += [f"<h2>Means over {len(names)} picture{'s' if names[1:] else ''}</h2>", _table(*means_table(of, len(names)))]
+        title = f"Means over {len(names)} picture{'s' if names[1:] else ''}"
+        body += [f"<h2>{title}</h2>", _table(*means_table(of, len(names)))]
     body += ["<h2>Each picture</h2>", _table([*header, *map(_with_direction, measures)], rows)]
     for name in dict.fromkeys(entry.picture for entry in entries):
         those = [entry for entry in entries if entry.picture == name]

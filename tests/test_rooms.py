@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+import singan_tk_systems
 import singan_tk_tasks
 import singan_toolkit
 from singan_toolkit.tasks.manager import installed_plugins
@@ -82,8 +83,9 @@ def test_no_task_is_named_below_the_command_line_and_the_benchmark() -> None:
             assert not texts & names, module
 
 
-def test_the_tasks_that_ship_import_only_what_a_plugin_may() -> None:
-    tasks = list(Path(singan_tk_tasks.__file__).parent.glob("*.py"))
-    rooms = {name.split(".")[1] for path in tasks for name in imports_of(path)}
+def test_the_plugins_that_ship_import_only_what_a_plugin_may() -> None:
+    folders = [Path(file).parent for file in (singan_tk_systems.__file__, singan_tk_tasks.__file__)]
+    plugins = [path for folder in folders for path in folder.glob("*.py")]
+    rooms = {name.split(".")[1] for path in plugins for name in imports_of(path)}
     assert {"imaging", "pyramid", "Task"} <= rooms
     assert rooms <= {"imaging", "pyramid", *singan_toolkit.__all__}

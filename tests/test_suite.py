@@ -306,3 +306,12 @@ def test_the_pictures_of_the_suite_are_on_every_machine() -> None:
     sizes = [read_picture(path).size for path in suite_pictures()]
     assert len(sizes) == 6
     assert all(min(size) >= 300 for size in sizes)
+
+
+@pytest.mark.parametrize(("size", "words"), [((60, 20), "60x20 pixels, and 24 are needed"), ((60, 48), "of one grey")])
+def test_a_picture_that_cannot_be_measured_is_told_before_the_work(
+    tk: Call, tmp_path: Path, size: tuple[int, int], words: str
+) -> None:
+    width, height = size
+    write_picture(Picture(np.full((height, width, 3), 90, np.uint8)), tmp_path / "flat.png")
+    assert_one_sentence(tk("evaluate", "--suite", "--systems", "gpnn", "--real", "flat.png", "--quiet"), 1, words)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from singan_toolkit import System, hookimpl
@@ -9,7 +10,7 @@ from singan_toolkit import System, hookimpl
 if TYPE_CHECKING:
     import numpy as np
 
-    from singan_toolkit.tasks.system import Draw
+    Draw = Callable[[float, int], np.ndarray]
 
 
 @hookimpl

@@ -46,12 +46,12 @@ def prepare(picture: np.ndarray) -> Callable[[float, int], np.ndarray]:
 
 def _rebuilt(sample: Tensor, real: Tensor, blurred: Tensor) -> Tensor:
     """The sample made of the real picture's patches, found first by what they look like in the blurred one."""
-    values, count = _patches(real), F.fold(torch.ones_like(_patches(real)).mT, real.shape[-2:], PATCH)
-    keys = _patches(blurred)[0]
+    values, keys = _patches(real)[0], _patches(blurred)[0]
+    count = F.fold(torch.ones_like(values).mT[None], real.shape[-2:], PATCH)
     for _ in range(ROUNDS):
         nearest = nearest_patches(_patches(sample), keys, ALPHA)
-        sample = F.fold(values[0][nearest].mT, real.shape[-2:], PATCH) / count
-        keys = values[0]
+        sample = F.fold(values[nearest].mT, real.shape[-2:], PATCH) / count
+        keys = values
     return sample
 
 

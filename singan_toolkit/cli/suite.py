@@ -44,7 +44,7 @@ def run_suite(
     """
     from singan_toolkit.evaluation import suite
     from singan_toolkit.evaluation.catalogue import check_measures
-    from singan_toolkit.evaluation.evaluate import opaque
+    from singan_toolkit.evaluation.evaluate import check_real, opaque
     from singan_toolkit.evaluation.report import suite_report
     from singan_toolkit.files import write_whole
     from singan_toolkit.imaging.pictures import readable_endings
@@ -63,6 +63,8 @@ def run_suite(
         check_writable(report, paths)
     longer = suite.MAX_SIZE if max_size is None else max_size
     pictures = [suite.shrunk_to(opaque(path, str(path) if real else path.stem), longer) for path in paths]
+    for picture in pictures:
+        check_real(picture)
 
     entries, missing = [], []
     how = dict(count=count, seed=seed, measures=measures, inception=inception, tell=console.note)

@@ -10,6 +10,7 @@ from statistics import fmean
 import numpy as np
 
 from singan_toolkit.bundle import Bundle
+from singan_toolkit.bundle.manifest import LossRecord
 from singan_toolkit.errors import PictureError, UsageError
 from singan_toolkit.evaluation.catalogue import MEASURES, Judged, check_measures, usual_measures
 from singan_toolkit.imaging.pictures import Picture, read_picture
@@ -114,8 +115,7 @@ def of_bundle(
 
 def _losses(bundle: Bundle) -> list[Curve]:
     known = [one for one in bundle.manifest.training.losses if one]
-    names = ("discriminator", "generator", "reconstruction")
-    return [Curve(name, [getattr(one, name) for one in known]) for name in names] if known else []
+    return [Curve(name, [getattr(one, name) for one in known]) for name in LossRecord.model_fields] if known else []
 
 
 def _remembered(bundle: Bundle) -> list[Picture]:
@@ -145,14 +145,28 @@ def measured(
     return Evaluation(real, samples, {name: MEASURES[name].of(judged) for name in names})
 
 
-def _check(real: Picture, samples: Sequence[Picture], names: Sequence[str]) -> None:
-    for picture in (real, *samples):
-        if min(picture.size) < LEAST_SIDE:
-            raise PictureError(
-                f"{picture.name} has {picture.size} pixels, and {LEAST_SIDE} are needed both ways to measure anything"
-            )
+def check_real(real: Picture) -> None:
+    """Find out that samples can be measured against a picture.
+
+    Raises:
+        PictureError: It is too small, or all of one grey.
+    """
+    _check_size(real)
     if not real.pixels.mean(axis=-1).std():
         raise PictureError(f"{real.name} is all of one grey, and differences are told as shares of its deviation")
+
+
+def _check_size(picture: Picture) -> None:
+    if min(picture.size) < LEAST_SIDE:
+        raise PictureError(
+            f"{picture.name} has {picture.size} pixels, and {LEAST_SIDE} are needed both ways to measure anything"
+        )
+
+
+def _check(real: Picture, samples: Sequence[Picture], names: Sequence[str]) -> None:
+    check_real(real)
+    for sample in samples:
+        _check_size(sample)
     for name in names:
         if not (wanted := MEASURES[name].same_size):
             continue

@@ -120,13 +120,13 @@ def load_plugins(points: Any, strangers: bool = True) -> Plugins:
             continue
         try:
             for task in _offered(plugin, "singan_tasks"):
-                _add_task(plugins, record, task)
+                _add(record, "task", plugins.tasks, task, problem_with(task))
             for command in _offered(plugin, "singan_commands"):
-                _add_command(plugins, record, command)
+                _add(record, "command", plugins.commands, command, _problem_with_command(command))
             for name, engine in dict(_offered(plugin, "singan_engines")).items():
-                _add_engine(plugins, record, name, engine)
+                _add(record, "engine", plugins.engines, engine, _problem_with_engine(name, engine), name)
             for system in _offered(plugin, "singan_systems"):
-                _add_system(plugins, record, system)
+                _add(record, "system", plugins.systems, system, problem_with_system(system))
             for name in dir(plugin):
                 if manager.parse_hookimpl_opts(plugin, name) is not None and not hasattr(hooks, name):
                     record.error = f"there is no hook {name}"
@@ -160,45 +160,26 @@ def _offered(plugin: Any, hook: str) -> Iterable[Any]:
     return function() if function else ()
 
 
-def _add_task(plugins: Plugins, record: PluginRecord, task: Task) -> None:
-    if problem := problem_with(task):
-        record.error = problem
-    elif task.name in plugins.tasks:
-        record.error = f"task {task.name} is already provided by another plugin"
-    else:
-        plugins.tasks[task.name] = task
-        record.tasks.append(task.name)
-
-
-def _add_command(plugins: Plugins, record: PluginRecord, command: click.Command) -> None:
+def _problem_with_command(command: object) -> str | None:
     if not isinstance(command, click.Command) or not command.name:
-        record.error = f"{command!r} is not a named click command"
-    elif command.name in OWN_COMMANDS:
-        record.error = f"command {command.name} is the toolkit's own"
-    elif command.name in plugins.commands:
-        record.error = f"command {command.name} is already provided by another plugin"
-    else:
-        plugins.commands[command.name] = command
-        record.commands.append(command.name)
+        return f"{command!r} is not a named click command"
+    return f"command {command.name} is the toolkit's own" if command.name in OWN_COMMANDS else None
 
 
-def _add_engine(plugins: Plugins, record: PluginRecord, name: str, engine: Engine) -> None:
+def _problem_with_engine(name: str, engine: object) -> str | None:
     if not callable(engine):
-        record.error = f"engine {name} is no function"
-    elif name in OWN_ENGINES:
-        record.error = f"engine {name} is the toolkit's own"
-    elif name in plugins.engines:
-        record.error = f"engine {name} is already provided by another plugin"
-    else:
-        plugins.engines[name] = engine
-        record.engines.append(name)
+        return f"engine {name} is no function"
+    return f"engine {name} is the toolkit's own" if name in OWN_ENGINES else None
 
 
-def _add_system(plugins: Plugins, record: PluginRecord, system: System) -> None:
-    if problem := problem_with_system(system):
+def _add(
+    record: PluginRecord, kind: str, there: dict[str, Any], offered: Any, problem: str | None, name: str = ""
+) -> None:
+    """Add what a plugin offers to what is there of its kind, or say why not."""
+    if problem:
         record.error = problem
-    elif system.name in plugins.systems:
-        record.error = f"system {system.name} is already provided by another plugin"
+    elif (name := name or offered.name) in there:
+        record.error = f"{kind} {name} is already provided by another plugin"
     else:
-        plugins.systems[system.name] = system
-        record.systems.append(system.name)
+        there[name] = offered
+        getattr(record, f"{kind}s").append(name)
